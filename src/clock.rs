@@ -1,0 +1,62 @@
+//! The only reader of time. Everything that decides by time is handed a [`Timestamp`].
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// Milliseconds since the Unix epoch, as the wire has them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This moment plus `duration`, in whole milliseconds.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// How long it is from this moment to `later`; zero if it has passed.
+    pub fn until(self, later: Timestamp) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+
+    /// The moment as a point in the operating system's time.
+    pub fn to_system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.0)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells the time. Copies agree with each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    System,
+    /// Follows tokio's clock, which tests pause and advance.
+    Tokio { origin: Instant, epoch: Timestamp },
+}
+
+impl Clock {
+    /// The operating system's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that starts at `epoch` and advances with tokio's, so that a test can move it.
+    pub fn following_tokio(epoch: Timestamp) -> Self {
+        Self(Source::Tokio { origin: Instant::now(), epoch })
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        match self.0 {
+            Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
+            Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! switchboard
+#![allow(missing_docs)]
+pub mod clock;
+pub mod ids;
