@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// Milliseconds since the Unix epoch, as the wire has them.
@@ -24,6 +25,22 @@ impl Timestamp {
     pub fn to_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
+
+    /// The moment as ISO 8601 has it, in UTC: `2024-01-01T00:00:00.000Z`. The epoch itself for moments past the year 9999.
+    pub fn to_iso8601(self) -> String {
+        let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            date.hour(),
+            date.minute(),
+            date.second(),
+            date.millisecond()
+        )
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -38,7 +55,10 @@ pub struct Clock(Source);
 enum Source {
     System,
     /// Follows tokio's clock, which tests pause and advance.
-    Tokio { origin: Instant, epoch: Timestamp },
+    Tokio {
+        origin: Instant,
+        epoch: Timestamp,
+    },
 }
 
 impl Clock {

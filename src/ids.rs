@@ -16,9 +16,7 @@ pub fn is_valid_id(text: &str) -> bool {
 /// Whether `text` has at most `max_chars` characters and no control character.
 pub fn is_printable(text: &str, max_chars: usize) -> bool {
     // A character is at most four bytes: long texts are refused without being counted.
-    text.len() <= max_chars * 4
-        && text.chars().count() <= max_chars
-        && !text.chars().any(char::is_control)
+    text.len() <= max_chars * 4 && text.chars().count() <= max_chars && !text.chars().any(char::is_control)
 }
 
 macro_rules! text_id {

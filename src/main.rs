@@ -1,1 +1,85 @@
-fn main(){}
+//! Command line, configuration, logs, node, exit code.
+
+use std::process::ExitCode;
+
+use switchboard::app::App;
+use switchboard::cli::{self, Command};
+use switchboard::config::{Config, Mode};
+use switchboard::lifecycle::Lifecycle;
+use switchboard::telemetry;
+
+/// The configuration or the command line is wrong; starting again will not help.
+const EXIT_CONFIG: u8 = 2;
+
+/// Gives memory back after a wave of connections has left; the system's allocator keeps most of it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let command = cli::parse();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("switchboard: the configuration is not valid\n{errors}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match command {
+        Command::Serve => serve(&config),
+        Command::Token { user, expires } => match cli::token(&config, &user, expires) {
+            Ok(token) => {
+                println!("{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("switchboard: {error}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        },
+        Command::CheckConfig => {
+            println!("{}", cli::check_config(&config));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    let _telemetry = match telemetry::init(&config.logs) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.worker_threads).enable_all().build();
+    let served = runtime.and_then(|runtime| runtime.block_on(run(config)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the node cannot run");
+            eprintln!("switchboard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: &Config) -> std::io::Result<()> {
+    let app = App::bind(config)?;
+    let address = app.address();
+    tracing::info!(%address, "listening");
+    if config.mode == Mode::Development {
+        println!("{}", cli::welcome(address));
+    }
+    app.run(async {
+        if let Err(error) = Lifecycle::asked_to_end().await {
+            tracing::error!(%error, "cannot be told to end");
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    Ok(())
+}

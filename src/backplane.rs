@@ -1,0 +1,202 @@
+//! Remembers calls, devices and what was sent; carries messages from the node that sends to the nodes that hold the recipient.
+//!
+//! Three small traits: [`Calls`] keeps the records and changes them by compare-and-set, [`Directory`] knows which devices a user
+//! has and where they are connected, [`Lines`] brings messages to users. [`Memory`] is all three inside one process. Whatever
+//! stands behind them has to pass the one conformance suite.
+//!
+//! What it does not do: it does not know what ringing means. It is told what to keep, when to speak up, and whom to tell.
+
+mod memory;
+mod message;
+
+use async_trait::async_trait;
+
+pub use memory::{Memory, MemoryConfig, Node};
+pub use message::{Delivery, Outgoing, Payload};
+
+use std::sync::Arc;
+
+use crate::call::{Call, Text};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+
+/// Why nothing can be done at present. The same request may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the backplane cannot be reached")]
+pub struct Unavailable;
+
+/// Which change of a record this is; compared, never interpreted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// A call as it is kept.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The call.
+    pub call: Arc<Call>,
+    /// Which change of it this is.
+    pub version: Version,
+}
+
+/// The live calls of one user.
+#[derive(Clone, Debug)]
+pub struct LiveCalls {
+    /// The calls, oldest first.
+    pub calls: Vec<Call>,
+    /// Which change of the list this is.
+    pub version: Version,
+}
+
+/// What a change is made upon. If it is not so any more, nothing is changed.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// The call is at this version.
+    Version(Version),
+    /// There is no such call, the callee's list of live calls is at this version, and the caller has made no call under this
+    /// request id.
+    New {
+        /// Of [`LiveCalls`] of the callee.
+        callee_calls: Version,
+        /// Of [`LiveCalls`] of the caller.
+        caller_calls: Version,
+    },
+}
+
+/// A change of a call, with everything that has to happen together with it.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What it is made upon.
+    pub expected: Expected,
+    /// The call afterwards. Its deadline and its parties' lists of live calls follow from it.
+    pub call: Call,
+    /// What is sent because of it.
+    pub outbox: Vec<Outgoing>,
+}
+
+/// What came of a [`Commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// All of it was done.
+    Done,
+    /// Somebody was faster; nothing was done.
+    Lost,
+    /// The caller had made this call under the same request id before; nothing was done.
+    Repeated(CallId),
+}
+
+/// Keeps the calls.
+#[async_trait]
+pub trait Calls: Send + Sync {
+    /// The call, if it is live or ended not long ago.
+    async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable>;
+
+    /// The live calls of `user`.
+    async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable>;
+
+    /// The call that `user` made under `request`, if it was not long ago.
+    async fn find_request(&self, user: &UserId, request: &RequestId) -> Result<Option<CallId>, Unavailable>;
+
+    /// Changes a call: record, deadline, lists and messages at once, or nothing.
+    async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable>;
+
+    /// Waits until the deadline of at least one call has passed and names at most `limit` such calls. A call that is not changed
+    /// afterwards is named again, not sooner than a second later. Safe to cancel.
+    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable>;
+}
+
+/// A socket that registers.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Whose it is.
+    pub user: UserId,
+    /// The device, if the app has named one.
+    pub device: Option<DeviceId>,
+    /// The socket.
+    pub session: SessionId,
+    /// "android", "ios", "web", …
+    pub platform: Option<Text>,
+    /// Where a push reaches the device; `None` leaves what is known.
+    pub push_token: Option<Text>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a registration came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The device of the socket: the named one, or one of the user's unnamed devices that a call waits for, or one of its own.
+    pub device: DeviceId,
+    /// How far that device had come when it was last connected; `None` if it never was.
+    pub position: Option<Position>,
+}
+
+/// How far a device has come in what was sent to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// It has everything up to here.
+    pub received: EventId,
+    /// Descriptions up to here are not to be sent again, whether or not they have arrived.
+    pub described: EventId,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// Whether it is connected to any node.
+    pub is_connected: bool,
+    /// Where a push reaches it.
+    pub push_token: Option<Text>,
+}
+
+/// Knows the devices.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Connects a device. The session that held it so far is displaced on whichever node it is.
+    async fn attach(&self, registration: Registration) -> Result<Attached, Unavailable>;
+
+    /// Disconnects a session at `position`. Names its device, unless another session has taken that over.
+    async fn detach(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        position: Position,
+    ) -> Result<Option<DeviceId>, Unavailable>;
+
+    /// Forgets the device of a session: it is not rung and not woken any more.
+    async fn forget(&self, user: &UserId, session: &SessionId) -> Result<Option<DeviceId>, Unavailable>;
+
+    /// The devices of `user`.
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable>;
+}
+
+/// Brings messages to users.
+#[async_trait]
+pub trait Lines: Send + Sync {
+    /// From here on, what is sent to `user` comes to this node too, in order.
+    async fn subscribe(&self, user: &UserId) -> Result<(), Unavailable>;
+
+    /// Ends [`Lines::subscribe`].
+    async fn unsubscribe(&self, user: &UserId);
+
+    /// Sends a message outside of any change: appended to the recipient's inbox and brought to the nodes that hold them.
+    async fn send(&self, outgoing: Outgoing) -> Result<(), Unavailable>;
+
+    /// What was sent to `user` after `after` and is still kept, in order.
+    async fn read(&self, user: &UserId, after: EventId) -> Result<Vec<Delivery>, Unavailable>;
+}
+
+/// Everything a node needs remembered and carried.
+pub trait Backplane: Calls + Directory + Lines {}
+
+impl<T: Calls + Directory + Lines> Backplane for T {}
+
+/// Where messages come out: the part of a node that holds sockets. Called in order for each user; must not block or call back.
+pub trait Receiver: Send + Sync {
+    /// A message for `user` has come.
+    fn deliver(&self, user: &UserId, delivery: &Delivery);
+
+    /// A newer session has taken over the device of `session`. Names the position at which it stops, if it is here.
+    fn displace(&self, user: &UserId, session: &SessionId) -> Option<Position>;
+}

@@ -1,0 +1,216 @@
+//! The embedded backplane: everything in this process, under one lock, gone with it.
+//!
+//! One lock makes a commit atomic and keeps every user's messages in order: they are handed to the receivers before it is let
+//! go. Nothing is awaited under it.
+
+mod calls;
+mod inbox;
+mod users;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::backplane::{
+    Attached, Calls, Commit, Committed, Delivery, Device, Directory, Lines, LiveCalls, Outgoing, Position, Receiver,
+    Registration, Stored, Unavailable,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+
+use calls::Records;
+use users::Users;
+
+/// How often what nobody needs any more is swept out.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a call that was due and not dealt with is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryConfig {
+    /// Messages per user; beyond it the oldest signals go first, then the oldest of all.
+    pub inbox_messages: usize,
+    /// Bytes per user, likewise.
+    pub inbox_bytes: usize,
+    /// How long a message, a device that is gone and a request id are remembered.
+    pub inbox_ttl: Duration,
+    /// How long a call that is over can still be asked about.
+    pub over_ttl: Duration,
+}
+
+/// The state that the nodes of one process share.
+pub struct Memory {
+    state: Mutex<State>,
+    deadline_moved: Notify,
+    clock: Clock,
+    config: MemoryConfig,
+}
+
+struct State {
+    records: Records,
+    users: Users,
+    requests: HashMap<(UserId, RequestId), (CallId, Timestamp)>,
+    deadlines: BTreeSet<(Timestamp, CallId)>,
+    swept_at: Timestamp,
+}
+
+/// One node's connection to [`Memory`].
+pub struct Node {
+    memory: Arc<Memory>,
+    receiver: Arc<dyn Receiver>,
+}
+
+impl Memory {
+    /// An empty one.
+    pub fn new(clock: Clock, config: MemoryConfig) -> Arc<Self> {
+        let state = State {
+            records: Records::default(),
+            users: Users::default(),
+            requests: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            swept_at: clock.now(),
+        };
+        Arc::new(Self { state: Mutex::new(state), deadline_moved: Notify::new(), clock, config })
+    }
+
+    /// A node whose messages come out at `receiver`.
+    pub fn node(self: &Arc<Self>, receiver: Arc<dyn Receiver>) -> Node {
+        Node { memory: self.clone(), receiver }
+    }
+
+    /// The calls that are due, or else the moment to look again.
+    fn take_due(&self, limit: usize) -> Result<Vec<CallId>, Timestamp> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        state.sweep(now, &self.config);
+        let due: Vec<_> = state.deadlines.iter().take_while(|(at, _)| *at <= now).take(limit).copied().collect();
+        if due.is_empty() {
+            let next = state.deadlines.first().map_or(Timestamp(u64::MAX), |(at, _)| *at);
+            return Err(next.min(now.plus(SWEEP_INTERVAL)));
+        }
+        for &(at, id) in &due {
+            state.deadlines.remove(&(at, id));
+            state.deadlines.insert((now.plus(RETRY_AFTER), id));
+            state.records.set_deadline(id, Some(now.plus(RETRY_AFTER)));
+        }
+        Ok(due.into_iter().map(|(_, id)| id).collect())
+    }
+}
+
+impl State {
+    fn sweep(&mut self, now: Timestamp, config: &MemoryConfig) {
+        if now < self.swept_at.plus(SWEEP_INTERVAL) {
+            return;
+        }
+        self.swept_at = now;
+        self.records.sweep(now);
+        self.users.sweep(now, config.inbox_ttl);
+        self.requests.retain(|_, (_, until)| now < *until);
+    }
+
+    fn move_deadline(&mut self, id: CallId, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if let Some(before) = before {
+            self.deadlines.remove(&(before, id));
+        }
+        if let Some(after) = after {
+            self.deadlines.insert((after, id));
+        }
+    }
+}
+
+#[async_trait]
+impl Calls for Node {
+    async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable> {
+        Ok(self.memory.state.lock().records.get(id))
+    }
+
+    async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
+        let state = self.memory.state.lock();
+        Ok(state.users.live_calls(user, &state.records))
+    }
+
+    async fn find_request(&self, user: &UserId, request: &RequestId) -> Result<Option<CallId>, Unavailable> {
+        let state = self.memory.state.lock();
+        Ok(state.requests.get(&(user.clone(), request.clone())).map(|(id, _)| *id))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable> {
+        let now = self.memory.clock.now();
+        let mut state = self.memory.state.lock();
+        let next = state.deadlines.first().copied();
+        let outcome = state.commit(commit, now, &self.memory.config);
+        let is_earlier = state.deadlines.first().is_some_and(|first| next.is_none_or(|next| *first < next));
+        drop(state);
+        if is_earlier {
+            self.memory.deadline_moved.notify_one();
+        }
+        Ok(outcome)
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+        loop {
+            let look_again = match self.memory.take_due(limit) {
+                Ok(due) => return Ok(due),
+                Err(look_again) => look_again,
+            };
+            // Waits for the next deadline, or for an earlier one to be set.
+            let wait = self.memory.clock.now().until(look_again);
+            let _ = tokio::time::timeout(wait, self.memory.deadline_moved.notified()).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Directory for Node {
+    async fn attach(&self, registration: Registration) -> Result<Attached, Unavailable> {
+        let mut state = self.memory.state.lock();
+        let State { users, records, .. } = &mut *state;
+        Ok(users.attach(registration, &self.receiver, records))
+    }
+
+    async fn detach(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        position: Position,
+    ) -> Result<Option<DeviceId>, Unavailable> {
+        let now = self.memory.clock.now();
+        Ok(self.memory.state.lock().users.detach(user, session, position, now))
+    }
+
+    async fn forget(&self, user: &UserId, session: &SessionId) -> Result<Option<DeviceId>, Unavailable> {
+        Ok(self.memory.state.lock().users.forget(user, session))
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
+        Ok(self.memory.state.lock().users.devices(user))
+    }
+}
+
+#[async_trait]
+impl Lines for Node {
+    async fn subscribe(&self, user: &UserId) -> Result<(), Unavailable> {
+        let now = self.memory.clock.now();
+        self.memory.state.lock().users.subscribe(user, &self.receiver, now);
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, user: &UserId) {
+        self.memory.state.lock().users.unsubscribe(user, &self.receiver);
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<(), Unavailable> {
+        let now = self.memory.clock.now();
+        self.memory.state.lock().users.send(outgoing, now, &self.memory.config);
+        Ok(())
+    }
+
+    async fn read(&self, user: &UserId, after: EventId) -> Result<Vec<Delivery>, Unavailable> {
+        Ok(self.memory.state.lock().users.read(user, after))
+    }
+}

@@ -1,0 +1,118 @@
+//! Configuration: environment variables and a `.env` file, read once, every problem reported at once.
+//!
+//! [`variables`] is the one table of names, defaults and bounds; parsing, `--help` and the README are made
+//! from it. Past this room a setting is valid by its type, and nobody else looks at the environment.
+
+mod document;
+mod near_miss;
+mod problem;
+mod read;
+mod reader;
+mod sections;
+mod source;
+mod variables;
+
+use std::time::Duration;
+
+pub use document::{help, markdown_table};
+pub use problem::{ConfigErrors, Problem};
+pub use sections::{
+    AuthConfig, BackplaneKind, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
+    Mode, ServerConfig, SocketConfig, TurnCredentials,
+};
+pub use variables::{Fallback, Kind, Section, Variable, variables};
+
+/// Everything the server was told at its start. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Development or production.
+    pub mode: Mode,
+    /// The listener and the process.
+    pub server: ServerConfig,
+    /// What remembers calls and carries messages.
+    pub backplane: BackplaneKind,
+    /// Tokens.
+    pub auth: AuthConfig,
+    /// Whether a push service was configured; this release does not push.
+    pub push_configured: bool,
+    /// STUN and TURN.
+    pub ice: IceConfig,
+    /// The durations of a call.
+    pub call: CallConfig,
+    /// The transport.
+    pub socket: SocketConfig,
+    /// Bounds on what a client may do.
+    pub limits: LimitsConfig,
+    /// Messages kept for absent devices.
+    pub inbox: InboxConfig,
+    /// Logs.
+    pub logs: LogConfig,
+    /// What the operator should know although the server starts.
+    pub warnings: Vec<String>,
+    /// The value of every variable as it is in effect, secrets redacted.
+    pub settings: Vec<Setting>,
+}
+
+impl Config {
+    /// Reads the `.env` file of the working directory and the environment, which wins.
+    ///
+    /// # Errors
+    /// Every problem found, at once.
+    pub fn load() -> Result<Self, ConfigErrors> {
+        read::config(source::read()?)
+    }
+
+    /// Reads the given variables; of two with the same name the later wins, an empty value counts as unset.
+    ///
+    /// # Errors
+    /// Every problem found, at once.
+    pub fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigErrors>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        read::config(vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// One variable as it is in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value, or what stands for it; never a secret.
+    pub value: String,
+    /// Whether it was given, rather than being the default.
+    pub given: bool,
+}
+
+/// Reads a lifetime: `7d`, `12h`, `30m`, `45s`, or a bare number of seconds; at least one second, at most ten years.
+pub fn parse_lifetime(text: &str) -> Option<Duration> {
+    const LONGEST: u64 = 3650 * 86_400;
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().next_back()? {
+        (at, 's') => (&text[..at], 1),
+        (at, 'm') => (&text[..at], 60),
+        (at, 'h') => (&text[..at], 3_600),
+        (at, 'd') => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let seconds = reader::whole_number(digits)?.checked_mul(unit)?;
+    (1..=LONGEST).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_has_a_unit_or_is_in_seconds() {
+        let cases = [("45s", 45), ("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("90", 90)];
+        for (text, seconds) in cases {
+            assert_eq!(parse_lifetime(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "d", "0", "-5s", "+5", "1.5h", "7w", "7 d", "99999999999d", "4000d", "é"] {
+            assert_eq!(parse_lifetime(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Builds the typed sections and checks them against each other.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use axum::http::HeaderValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use rand::RngCore;
+use secrecy::{ExposeSecret, SecretString};
+use tracing::Level;
+
+use super::near_miss;
+use super::problem::{ConfigErrors, Problem};
+use super::reader::Reader;
+use super::{
+    AuthConfig, BackplaneKind, CallConfig, Config, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig,
+    LogFormat, Mode, ServerConfig, SocketConfig, TurnCredentials,
+};
+
+/// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// The configuration that `vars` describe.
+///
+/// # Errors
+/// Every problem found.
+pub(super) fn config(vars: Vec<(String, String)>) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader::new(vars);
+    let mut warnings = Vec::new();
+    let mode = match reader.choice("NODE_ENV") {
+        Some("production") => Mode::Production,
+        _ => Mode::Development,
+    };
+    let config = Config {
+        mode,
+        server: server(&mut reader),
+        backplane: backplane(&mut reader, mode, &mut warnings),
+        auth: auth(&mut reader, mode, &mut warnings),
+        push_configured: push(&reader, &mut warnings),
+        ice: ice(&mut reader, &mut warnings),
+        call: call(&mut reader),
+        socket: socket(&mut reader),
+        limits: limits(&mut reader),
+        inbox: inbox(&mut reader),
+        logs: logs(&mut reader, mode, &mut warnings),
+        warnings,
+        settings: reader.settings(),
+    };
+    let misspelt: Vec<_> = reader
+        .names()
+        .filter_map(|name| {
+            let meant = near_miss::meant_by(name)?;
+            Some(Problem::Unknown { name: name.to_owned(), meant })
+        })
+        .collect();
+    reader.problems.extend(misspelt);
+    if reader.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.problems)) }
+}
+
+fn server(reader: &mut Reader) -> ServerConfig {
+    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    ServerConfig {
+        host: reader
+            .parsed("HOST", |text, _| match text {
+                "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                text => text.parse().ok(),
+            })
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        port: reader.number("PORT"),
+        cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),
+        worker_threads: reader.optional_number("WORKER_THREADS").unwrap_or_else(cores),
+        shutdown_timeout: reader.duration("SHUTDOWN_TIMEOUT"),
+    }
+}
+
+fn cors_origin(text: &str) -> Option<CorsOrigin> {
+    if text == "*" {
+        return Some(CorsOrigin::Any);
+    }
+    comma_list(text).map(origin).collect::<Option<Vec<_>>>().map(CorsOrigin::List)
+}
+
+/// An origin as browsers send it: in lower case, without a path. A slash at the end is a slip, so it is dropped.
+fn origin(text: &str) -> Option<HeaderValue> {
+    let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let (scheme, host) = text.split_once("://")?;
+    let is_origin =
+        !scheme.is_empty() && !host.is_empty() && !host.contains(|c: char| "/?#@*".contains(c) || c.is_whitespace());
+    if is_origin { HeaderValue::from_str(&text).ok() } else { None }
+}
+
+fn comma_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> BackplaneKind {
+    const ONLY_EMBEDDED: &str =
+        "this release has only the embedded backplane (one node); BACKPLANE=embedded selects it";
+    // REDIS_PORT and its like are not read: where a service is called redis, Kubernetes sets them to its own liking.
+    let (given, redis) = (reader.is_given("BACKPLANE"), reader.is_given("REDIS_HOST"));
+    match reader.choice("BACKPLANE") {
+        Some("redis") => reader.conflict("BACKPLANE", ONLY_EMBEDDED),
+        Some(_) if redis => {
+            warnings.push("REDIS_HOST is ignored: BACKPLANE=embedded does without Redis".into());
+        }
+        None if !given && redis => reader.conflict("REDIS_HOST", ONLY_EMBEDDED),
+        None if !given && mode == Mode::Production => {
+            reader.conflict("BACKPLANE", format!("NODE_ENV=production wants the backplane named; {ONLY_EMBEDDED}"));
+        }
+        // Embedded as asked, or by default in development, or a malformed word that is noted already.
+        Some(_) | None => {}
+    }
+    BackplaneKind::Embedded
+}
+
+fn auth(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> AuthConfig {
+    let given = reader.text("JWT_SECRET").map(SecretString::from);
+    match (&given, mode) {
+        (None, Mode::Production) => {
+            reader.conflict("JWT_SECRET", "NODE_ENV=production needs it; `openssl rand -base64 32` makes one");
+        }
+        (Some(secret), Mode::Production) if secret.expose_secret().len() < SECRET_BYTES_MIN => {
+            warnings.push(format!(
+                "JWT_SECRET is shorter than {SECRET_BYTES_MIN} bytes and may be guessed from any one token"
+            ));
+        }
+        (Some(_), _) | (None, Mode::Development) => {}
+    }
+    let required = reader.flag("AUTH_REQUIRED");
+    if !required {
+        warnings.push("AUTH_REQUIRED=false: ANYBODY MAY CONNECT WITHOUT A TOKEN AND TAKE THE CALLS OF ANY USER".into());
+    }
+    AuthConfig {
+        secret_generated: given.is_none(),
+        secret: given.unwrap_or_else(generated_secret),
+        token_lifetime: reader.duration("JWT_EXPIRY"),
+        required,
+    }
+}
+
+fn generated_secret() -> SecretString {
+    let mut bytes = [0; SECRET_BYTES_MIN];
+    rand::rngs::OsRng.fill_bytes(&mut bytes);
+    STANDARD_NO_PAD.encode(bytes).into()
+}
+
+fn push(reader: &Reader, warnings: &mut Vec<String>) -> bool {
+    let configured = reader.is_given("FIREBASE_PROJECT_ID") || reader.is_given("FIREBASE_PRIVATE_KEY_PATH");
+    if configured {
+        warnings.push("FIREBASE_* is ignored: this release sends no push, so a killed app does not ring".into());
+    }
+    configured
+}
+
+fn ice(reader: &mut Reader, warnings: &mut Vec<String>) -> IceConfig {
+    let stun = |text: &str, _| has_scheme(text, &["stun:", "stuns:"]).then(|| text.to_owned());
+    let turn = |text: &str, _| {
+        let urls: Vec<String> = comma_list(text).map(str::to_owned).collect();
+        let all_turn = urls.iter().all(|url| has_scheme(url, &["turn:", "turns:"]));
+        (all_turn && !urls.is_empty()).then_some(urls)
+    };
+    IceConfig {
+        stun_url: reader.parsed("STUN_SERVER_URL", stun).unwrap_or_default(),
+        turn_urls: reader.parsed("TURN_SERVER_URL", turn).unwrap_or_default(),
+        turn: turn_credentials(reader, warnings),
+        turn_ttl: reader.duration("TURN_TTL"),
+        public: reader.flag("ICE_SERVERS_PUBLIC"),
+    }
+}
+
+fn has_scheme(url: &str, schemes: &[&str]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn turn_credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentials {
+    const PARTS: [&str; 3] = ["TURN_USERNAME", "TURN_CREDENTIAL", "TURN_STATIC_SECRET"];
+    let any = PARTS.iter().any(|name| reader.is_given(name));
+    match (reader.is_given("TURN_SERVER_URL"), any) {
+        (true, false) => warnings.push(
+            "TURN_SERVER_URL is ignored: browsers refuse a TURN server without credentials, \
+             set TURN_STATIC_SECRET or TURN_USERNAME and TURN_CREDENTIAL"
+                .into(),
+        ),
+        (false, true) => {
+            for name in PARTS {
+                if reader.is_given(name) {
+                    reader.conflict(name, "is set without TURN_SERVER_URL");
+                }
+            }
+        }
+        (true, true) | (false, false) => {}
+    }
+    let [username, credential, secret] = PARTS.map(|name| reader.text(name));
+    if secret.is_some() && username.is_some() && credential.is_some() {
+        warnings.push("TURN_USERNAME and TURN_CREDENTIAL are ignored beside TURN_STATIC_SECRET".into());
+    }
+    match (username, credential, secret) {
+        (Some(_), None, _) => {
+            reader.conflict("TURN_USERNAME", "is set without TURN_CREDENTIAL");
+            TurnCredentials::None
+        }
+        (None, Some(_), _) => {
+            reader.conflict("TURN_CREDENTIAL", "is set without TURN_USERNAME");
+            TurnCredentials::None
+        }
+        (_, _, Some(secret)) => TurnCredentials::Secret(secret.into()),
+        (Some(username), Some(credential), None) => TurnCredentials::Static { username, credential: credential.into() },
+        (None, None, None) => TurnCredentials::None,
+    }
+}
+
+fn call(reader: &mut Reader) -> CallConfig {
+    CallConfig {
+        ring_timeout: reader.duration("CALL_RING_TIMEOUT"),
+        max_duration: reader.duration("CALL_MAX_DURATION"),
+        caller_away_timeout: reader.duration("CALL_CALLER_AWAY_TIMEOUT"),
+        away_timeout: reader.duration("CALL_AWAY_TIMEOUT"),
+        busy_window: reader.duration("CALL_BUSY_WINDOW"),
+        ttl: reader.duration("CALL_TTL"),
+    }
+}
+
+fn socket(reader: &mut Reader) -> SocketConfig {
+    SocketConfig {
+        ping_interval: reader.duration("SOCKET_PING_INTERVAL"),
+        ping_timeout: reader.duration("SOCKET_PING_TIMEOUT"),
+        connect_timeout: reader.duration("SOCKET_CONNECT_TIMEOUT"),
+        request_timeout: reader.duration("REQUEST_TIMEOUT"),
+        send_queue: reader.number("SEND_QUEUE"),
+    }
+}
+
+fn limits(reader: &mut Reader) -> LimitsConfig {
+    let limits = LimitsConfig {
+        max_connections: reader.number("MAX_CONNECTIONS"),
+        max_connections_per_user: reader.number("MAX_CONNECTIONS_PER_USER"),
+        max_payload: reader.number("MAX_PAYLOAD"),
+        max_sdp_bytes: reader.number("MAX_SDP_BYTES"),
+        max_candidate_bytes: reader.number("MAX_CANDIDATE_BYTES"),
+        event_rate: reader.number("EVENT_RATE"),
+        event_burst: reader.number("EVENT_BURST"),
+        event_bytes_rate: reader.number("EVENT_BYTES_RATE"),
+        event_bytes_burst: reader.number("EVENT_BYTES_BURST"),
+        user_event_rate: reader.number("USER_EVENT_RATE"),
+        user_event_burst: reader.number("USER_EVENT_BURST"),
+        call_rate_per_minute: reader.number("CALL_RATE"),
+        call_burst: reader.number("CALL_BURST"),
+        strikes: reader.number("RATE_LIMIT_STRIKES"),
+    };
+    let burst = usize::try_from(limits.event_bytes_burst).unwrap_or(usize::MAX);
+    if burst < limits.max_payload {
+        let text = format!(
+            "is {burst}, less than MAX_PAYLOAD ({}): the largest packet could never be sent",
+            limits.max_payload
+        );
+        reader.conflict("EVENT_BYTES_BURST", text);
+    }
+    limits
+}
+
+fn inbox(reader: &mut Reader) -> InboxConfig {
+    InboxConfig {
+        messages: reader.number("INBOX_MESSAGES"),
+        bytes: reader.number("INBOX_BYTES"),
+        ttl: reader.duration("INBOX_TTL"),
+    }
+}
+
+fn logs(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> LogConfig {
+    if reader.is_given("LOG_FILE") {
+        warnings.push("LOG_FILE is ignored; LOG_DIR names a directory for log files".into());
+    }
+    LogConfig {
+        // The words between are those of npm's loggers, which the reference server used.
+        level: match reader.choice("LOG_LEVEL") {
+            Some("error") => Level::ERROR,
+            Some("warn") => Level::WARN,
+            Some("verbose" | "debug") => Level::DEBUG,
+            Some("silly" | "trace") => Level::TRACE,
+            _ => Level::INFO,
+        },
+        format: match (reader.choice("LOG_FORMAT"), mode) {
+            (Some("json"), _) | (None, Mode::Production) => LogFormat::Json,
+            (Some(_), _) | (None, Mode::Development) => LogFormat::Text,
+        },
+        directory: reader.text("LOG_DIR").map(PathBuf::from),
+    }
+}
+
+#[cfg(test)]
+mod tests;

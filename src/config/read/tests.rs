@@ -1,0 +1,165 @@
+//! What deployments write into their environment, and what they are told.
+
+use std::time::Duration;
+
+use super::*;
+
+fn read<const N: usize>(vars: [(&str, &str); N]) -> Config {
+    Config::from_vars(vars).unwrap()
+}
+
+fn errors<const N: usize>(vars: [(&str, &str); N]) -> String {
+    Config::from_vars(vars).unwrap_err().to_string()
+}
+
+const SECRET: (&str, &str) = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+const PRODUCTION: (&str, &str) = ("NODE_ENV", "production");
+const EMBEDDED: (&str, &str) = ("BACKPLANE", "embedded");
+const TURN_URL: (&str, &str) = ("TURN_SERVER_URL", "turn:turn.example.org:3478");
+
+#[test]
+fn nothing_set_is_development_with_a_secret_of_its_own() {
+    let (config, other) = (read([]), read([]));
+    assert_eq!(config.mode, Mode::Development);
+    assert!(config.auth.secret_generated && config.auth.required);
+    assert_ne!(config.auth.secret.expose_secret(), other.auth.secret.expose_secret());
+    assert!(config.auth.secret.expose_secret().len() >= SECRET_BYTES_MIN);
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.server.port, 3000);
+    assert_eq!(config.server.host.to_string(), "0.0.0.0");
+    assert_eq!(config.server.cors_origin, CorsOrigin::Any);
+    assert!(config.server.worker_threads >= 1);
+    assert_eq!(config.auth.token_lifetime, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.call.ring_timeout, Duration::from_secs(45));
+    assert_eq!(config.call.ttl, Duration::from_secs(7200));
+    assert_eq!(config.limits.max_payload, 1_000_000);
+    assert_eq!(config.logs.level, Level::INFO);
+    assert_eq!(config.logs.format, LogFormat::Text);
+    assert!(!config.push_configured && !config.ice.public);
+}
+
+#[test]
+fn every_problem_is_listed_at_once() {
+    let text = errors([
+        ("PORT", "abc"),
+        ("HOST", "example.org"),
+        ("CALL_RING_TIMEOUT", "45s"),
+        ("CALL_RING_TIMOUT", "45000"),
+        ("EVENT_RATE", "0"),
+        ("AUTH_REQUIRED", "maybe"),
+        ("NODE_ENV", "staging"),
+    ]);
+    let expected = [
+        "NODE_ENV: got \"staging\", wants development or production",
+        "HOST: got \"example.org\", wants an IP address such as 0.0.0.0 or ::1",
+        "PORT: got \"abc\", wants a port number from 0 to 65535",
+        "AUTH_REQUIRED: got \"maybe\", wants true or false",
+        "CALL_RING_TIMEOUT: got \"45s\", wants milliseconds from 100 to 600000",
+        "EVENT_RATE: got \"0\", wants a whole number from 1 to 1000000",
+        "unknown variable CALL_RING_TIMOUT; did you mean CALL_RING_TIMEOUT?",
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn production_needs_a_secret_and_a_named_backplane() {
+    let text = errors([PRODUCTION]);
+    assert!(text.contains("BACKPLANE: NODE_ENV=production wants the backplane named"), "{text}");
+    assert!(text.contains("JWT_SECRET: NODE_ENV=production needs it"), "{text}");
+    let config = read([PRODUCTION, EMBEDDED, SECRET]);
+    assert_eq!(config.mode, Mode::Production);
+    assert_eq!(config.logs.format, LogFormat::Json);
+    assert!(!config.auth.secret_generated && config.warnings.is_empty());
+    let short = read([PRODUCTION, EMBEDDED, ("JWT_SECRET", "hunter2")]);
+    assert_eq!(short.warnings.len(), 1);
+    assert!(!short.warnings[0].contains("hunter2"));
+}
+
+#[test]
+fn redis_is_refused_until_the_embedded_backplane_is_named() {
+    let only = "this release has only the embedded backplane (one node); BACKPLANE=embedded selects it";
+    assert_eq!(errors([("BACKPLANE", "redis")]), format!("BACKPLANE: {only}"));
+    assert_eq!(errors([("REDIS_HOST", "localhost")]), format!("REDIS_HOST: {only}"));
+    assert_eq!(errors([PRODUCTION, SECRET, ("REDIS_HOST", "r")]), format!("REDIS_HOST: {only}"));
+    assert_eq!(read([EMBEDDED, ("REDIS_HOST", "localhost")]).warnings.len(), 1);
+    // What Kubernetes injects for a service called redis.
+    assert!(read([("REDIS_PORT", "tcp://10.0.0.1:6379")]).warnings.is_empty());
+}
+
+#[test]
+fn turn_credentials_come_whole_and_with_a_server() {
+    assert_eq!(errors([TURN_URL, ("TURN_USERNAME", "u")]), "TURN_USERNAME: is set without TURN_CREDENTIAL");
+    assert_eq!(errors([TURN_URL, ("TURN_CREDENTIAL", "c")]), "TURN_CREDENTIAL: is set without TURN_USERNAME");
+    assert_eq!(errors([("TURN_STATIC_SECRET", "s")]), "TURN_STATIC_SECRET: is set without TURN_SERVER_URL");
+    let pair = [TURN_URL, ("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")];
+    assert!(matches!(read(pair).ice.turn, TurnCredentials::Static { .. }));
+    let secret = [TURN_URL, ("TURN_STATIC_SECRET", "s")];
+    assert!(matches!(read(secret).ice.turn, TurnCredentials::Secret(_)));
+    assert_eq!(read([TURN_URL]).warnings.len(), 1);
+}
+
+#[test]
+fn ice_urls_have_their_schemes() {
+    let several = "turn:h:3478?transport=udp, turns:h:443?transport=tcp,";
+    let config = read([("TURN_SERVER_URL", several), ("TURN_STATIC_SECRET", "s")]);
+    assert_eq!(config.ice.turn_urls, ["turn:h:3478?transport=udp", "turns:h:443?transport=tcp"]);
+    for bad in ["h:3478", "stun:h", "turn:", "turn:a b", ",", "turn:a,b"] {
+        assert!(errors([("TURN_SERVER_URL", bad)]).starts_with("TURN_SERVER_URL: got"), "{bad}");
+    }
+    assert!(errors([("STUN_SERVER_URL", "turn:h")]).starts_with("STUN_SERVER_URL: got"));
+}
+
+#[test]
+fn origins_are_normalised() {
+    let list = |text| read([("CORS_ORIGIN", text)]).server.cors_origin;
+    assert_eq!(list("*"), CorsOrigin::Any);
+    let expected = ["https://a.example", "http://localhost:5173"].map(HeaderValue::from_static);
+    assert_eq!(list("https://A.example/, http://localhost:5173"), CorsOrigin::List(expected.to_vec()));
+    for bad in ["example.org", "https://a/b", "https://*.a", "*,https://a", "https://a,null", "://a"] {
+        assert!(errors([("CORS_ORIGIN", bad)]).starts_with("CORS_ORIGIN: got"), "{bad}");
+    }
+}
+
+#[test]
+fn a_payload_must_fit_into_the_burst() {
+    let text = errors([("MAX_PAYLOAD", "5000000")]);
+    assert!(text.starts_with("EVENT_BYTES_BURST: is 4194304, less than MAX_PAYLOAD"), "{text}");
+    read([("MAX_PAYLOAD", "5000000"), ("EVENT_BYTES_BURST", "5000000")]);
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let config = read([("FIREBASE_PROJECT_ID", "p"), ("LOG_FILE", "x.log"), ("AUTH_REQUIRED", "false"), EMBEDDED]);
+    assert!(config.push_configured && !config.auth.required);
+    let names: Vec<_> = config.warnings.iter().map(|w| w.split([' ', '=']).next().unwrap_or_default()).collect();
+    assert_eq!(names, ["AUTH_REQUIRED", "FIREBASE_*", "LOG_FILE"]);
+}
+
+#[test]
+fn npm_log_levels_are_understood() {
+    let level = |text| read([("LOG_LEVEL", text)]).logs.level;
+    assert_eq!(level("silly"), Level::TRACE);
+    assert_eq!(level("verbose"), Level::DEBUG);
+    assert_eq!(level("http"), Level::INFO);
+    assert_eq!(level("WARN"), Level::WARN);
+    assert!(errors([("LOG_LEVEL", "loud")]).contains("wants one of error, warn, info, "));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let config = read([
+        EMBEDDED,
+        TURN_URL,
+        ("JWT_SECRET", "hunter2-jwt"),
+        ("REDIS_PASSWORD", "hunter2-redis"),
+        ("TURN_STATIC_SECRET", "hunter2-turn"),
+        ("TURN_USERNAME", "u"),
+        ("TURN_CREDENTIAL", "hunter2-credential"),
+    ]);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let generated = read([]);
+    assert!(!format!("{generated:?}").contains(generated.auth.secret.expose_secret()));
+    let refused = errors([("TURN_STATIC_SECRET", "hunter2"), ("PORT", "x")]);
+    assert!(!refused.contains("hunter2"), "{refused}");
+}

@@ -1,0 +1,199 @@
+//! The typed sections of the configuration. Durations are `Duration`, secrets are `SecretString`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use secrecy::SecretString;
+use tracing::Level;
+
+/// What kind of place the server runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Starts with nothing set, makes its own secret and shows the demo page.
+    Development,
+    /// Insists on a secret and a named backplane, and has no demo.
+    Production,
+}
+
+impl Mode {
+    /// The mode as `NODE_ENV` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The listener and the process.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port; 0 lets the operating system choose.
+    pub port: u16,
+    /// Which web pages may use this server.
+    pub cors_origin: CorsOrigin,
+    /// Threads that run the server, at least one.
+    pub worker_threads: usize,
+    /// How long a shutdown waits for work in progress.
+    pub shutdown_timeout: Duration,
+}
+
+/// Which origins browsers may call from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigin {
+    /// Every origin, without cookies.
+    Any,
+    /// These origins only.
+    List(Vec<HeaderValue>),
+}
+
+/// What remembers calls and carries messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackplaneKind {
+    /// The memory of this one process.
+    Embedded,
+}
+
+/// Tokens.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// The HMAC key tokens are signed with.
+    pub secret: SecretString,
+    /// Whether the secret was made up at this start, so that no token outlives the process.
+    pub secret_generated: bool,
+    /// Lifetime of the tokens this program makes.
+    pub token_lifetime: Duration,
+    /// Whether a connection without a token is refused.
+    pub required: bool,
+}
+
+/// STUN and TURN.
+#[derive(Clone, Debug)]
+pub struct IceConfig {
+    /// The STUN server handed to everybody.
+    pub stun_url: String,
+    /// The TURN servers handed to users; empty if there are none.
+    pub turn_urls: Vec<String>,
+    /// How users authenticate to the TURN servers.
+    pub turn: TurnCredentials,
+    /// Lifetime of time-limited TURN credentials.
+    pub turn_ttl: Duration,
+    /// Whether TURN credentials are handed out without a token.
+    pub public: bool,
+}
+
+/// How users authenticate to the TURN servers.
+#[derive(Clone, Debug)]
+pub enum TurnCredentials {
+    /// Not configured: no TURN server is handed out.
+    None,
+    /// One pair for everybody.
+    Static {
+        /// The user name.
+        username: String,
+        /// The password.
+        credential: SecretString,
+    },
+    /// Time-limited credentials derived from a secret shared with the TURN server.
+    Secret(SecretString),
+}
+
+/// The durations of a call.
+#[derive(Clone, Debug)]
+pub struct CallConfig {
+    /// How long a call rings.
+    pub ring_timeout: Duration,
+    /// How long an accepted call may last.
+    pub max_duration: Duration,
+    /// How long a call rings on without its caller.
+    pub caller_away_timeout: Duration,
+    /// How long an accepted call waits for a party that is away.
+    pub away_timeout: Duration,
+    /// How long after its last signal an accepted call makes its parties busy.
+    pub busy_window: Duration,
+    /// How long the record of an accepted call is kept when nobody touches it.
+    pub ttl: Duration,
+}
+
+/// The transport.
+#[derive(Clone, Debug)]
+pub struct SocketConfig {
+    /// Time between two Engine.IO pings.
+    pub ping_interval: Duration,
+    /// How long a pong may take.
+    pub ping_timeout: Duration,
+    /// How long a transport may stay without a Socket.IO CONNECT.
+    pub connect_timeout: Duration,
+    /// Within this a request is answered.
+    pub request_timeout: Duration,
+    /// Packets that may wait to be sent to one socket.
+    pub send_queue: usize,
+}
+
+/// Bounds on what a client may do.
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    /// Connections to this node.
+    pub max_connections: usize,
+    /// Connections of one user.
+    pub max_connections_per_user: usize,
+    /// Bytes of one packet.
+    pub max_payload: usize,
+    /// Bytes of one session description.
+    pub max_sdp_bytes: usize,
+    /// Bytes of one ICE candidate.
+    pub max_candidate_bytes: usize,
+    /// Events a second of one socket.
+    pub event_rate: u32,
+    /// Events one socket may send at once.
+    pub event_burst: u32,
+    /// Bytes a second of one socket.
+    pub event_bytes_rate: u32,
+    /// Bytes one socket may send at once.
+    pub event_bytes_burst: u32,
+    /// Events a second of one user, over all sockets.
+    pub user_event_rate: u32,
+    /// Events one user may send at once.
+    pub user_event_burst: u32,
+    /// Calls a minute of one user.
+    pub call_rate_per_minute: u32,
+    /// Calls one user may start at once.
+    pub call_burst: u32,
+    /// Refusals for rate after which a socket is disconnected.
+    pub strikes: u32,
+}
+
+/// Messages kept for absent devices, per user.
+#[derive(Clone, Debug)]
+pub struct InboxConfig {
+    /// Messages kept.
+    pub messages: usize,
+    /// Bytes kept.
+    pub bytes: usize,
+    /// How long a message is kept.
+    pub ttl: Duration,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The most detailed level that is logged.
+    pub level: Level,
+    /// The shape of a line on standard output.
+    pub format: LogFormat,
+    /// Where daily log files go; none if `None`.
+    pub directory: Option<PathBuf>,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}

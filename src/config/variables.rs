@@ -1,0 +1,284 @@
+//! The table of environment variables: the one place where a name, a default and a bound are written down.
+
+use std::fmt;
+
+use Fallback::{Chosen, Unset, Value};
+use Kind::{
+    Address, Choice, Flag, Lifetime, Milliseconds, Number, Origins, Path, Port, Seconds, Secret, StunUrl, Text,
+    TurnUrls,
+};
+use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// The heading it stands under.
+    pub section: Section,
+    /// Its name.
+    pub name: &'static str,
+    /// What stands in for it when it is not set.
+    pub fallback: Fallback,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What it does, as one sentence without a full stop.
+    pub about: &'static str,
+}
+
+/// The headings of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// The listener and the process.
+    Server,
+    /// Logs.
+    Logs,
+    /// Storage and carriage.
+    Backplane,
+    /// Tokens.
+    Auth,
+    /// Push services.
+    Push,
+    /// STUN and TURN.
+    Ice,
+    /// Durations of a call.
+    Calls,
+    /// The transport.
+    Sockets,
+    /// Bounds on clients.
+    Limits,
+    /// Messages for absent devices.
+    Inbox,
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Server => "Server",
+            Logs => "Logs",
+            Backplane => "Backplane",
+            Auth => "Authentication",
+            Push => "Push",
+            Ice => "STUN and TURN",
+            Calls => "Calls",
+            Sockets => "Sockets",
+            Limits => "Limits",
+            Inbox => "Inbox",
+        })
+    }
+}
+
+/// What stands in for a variable that is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This text, read as if it had been given.
+    Value(&'static str),
+    /// Nothing.
+    Unset,
+    /// Something found out at the start, described in words.
+    Chosen(&'static str),
+}
+
+impl Fallback {
+    /// The text that is read in place of the missing value.
+    pub fn value(self) -> Option<&'static str> {
+        match self {
+            Value(text) => Some(text),
+            Unset | Chosen(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value(text) | Chosen(text) => f.write_str(text),
+            Unset => f.write_str("not set"),
+        }
+    }
+}
+
+/// What values a variable takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
+    /// An IP address.
+    Address,
+    /// A TCP port.
+    Port,
+    /// A whole number within bounds, inclusive.
+    Number(u64, u64),
+    /// A duration in milliseconds within bounds, inclusive.
+    Milliseconds(u64, u64),
+    /// A duration in seconds within bounds, inclusive.
+    Seconds(u64, u64),
+    /// A duration with a unit.
+    Lifetime,
+    /// `*` or web origins.
+    Origins,
+    /// One STUN URL.
+    StunUrl,
+    /// TURN URLs.
+    TurnUrls,
+    /// A path in the file system.
+    Path,
+    /// Any text.
+    Text,
+    /// Any text, never shown.
+    Secret,
+}
+
+impl Kind {
+    /// The values it takes, in words that complete "wants …".
+    pub fn wants(self) -> String {
+        match self {
+            Choice([one, other]) => format!("{one} or {other}"),
+            Choice(words) => format!("one of {}", words.join(", ")),
+            Flag => "true or false".into(),
+            Address => "an IP address such as 0.0.0.0 or ::1".into(),
+            Port => "a port number from 0 to 65535".into(),
+            Number(least, most) => format!("a whole number from {least} to {most}"),
+            Milliseconds(least, most) => format!("milliseconds from {least} to {most}"),
+            Seconds(least, most) => format!("seconds from {least} to {most}"),
+            Lifetime => "a duration such as 7d, 12h, 30m or 45s, at most 3650d".into(),
+            Origins => "* or origins such as https://app.example.org, separated by commas".into(),
+            StunUrl => "a URL that starts with stun: or stuns:".into(),
+            TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
+            Path => "a path".into(),
+            Text => "text".into(),
+            Secret => "a secret text".into(),
+        }
+    }
+}
+
+const fn var(section: Section, name: &'static str, fallback: Fallback, kind: Kind, about: &'static str) -> Variable {
+    Variable { section, name, fallback, kind, about }
+}
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+/// Enough for any rate or burst; keeps a slip of the keyboard from meaning "no limit".
+const MILLION: u64 = 1_000_000;
+const GIB: u64 = 1 << 30;
+
+pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "http", "verbose", "debug", "silly", "trace"];
+
+/// Every variable, in the order of the documentation.
+pub fn variables() -> &'static [Variable] {
+    VARIABLES
+}
+
+#[rustfmt::skip]
+const VARIABLES: &[Variable] = &[
+    var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` and `BACKPLANE` and has no demo page"),
+    var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
+    var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
+    var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
+    var(Server, "WORKER_THREADS", Chosen("number of cores"), Number(1, 1024), "Threads that run the server"),
+    var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
+
+    var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),
+    var(Logs, "LOG_FORMAT", Chosen("json in production, else text"), Choice(&["text", "json"]), "The shape of a line on standard output"),
+    var(Logs, "LOG_DIR", Unset, Path, "Directory for daily `combined.log.*` and `error.log.*` files, kept for 14 days"),
+
+    var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_HOST` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages; production wants it named, and this release has only `embedded` (one node)"),
+    var(Backplane, "REDIS_HOST", Unset, Text, "Redis host name; without effect in this release"),
+    var(Backplane, "REDIS_PORT", Value("6379"), Port, "Redis port; without effect in this release"),
+    var(Backplane, "REDIS_PASSWORD", Unset, Secret, "Redis password; without effect in this release"),
+    var(Backplane, "REDIS_DB", Value("0"), Number(0, 65_535), "Redis database; without effect in this release"),
+
+    var(Auth, "JWT_SECRET", Chosen("made up at each start; required in production"), Secret, "The HMAC key of the tokens (HS256, HS384, HS512), best 32 random bytes or more"),
+    var(Auth, "JWT_EXPIRY", Value("7d"), Lifetime, "Lifetime of tokens made by `switchboard token` and the demo page"),
+    var(Auth, "AUTH_REQUIRED", Value("true"), Flag, "`false` lets apps connect without a token and be whoever they say: for a migration only"),
+
+    var(Push, "FIREBASE_PROJECT_ID", Unset, Text, "Firebase project; without effect in this release"),
+    var(Push, "FIREBASE_PRIVATE_KEY_PATH", Unset, Path, "Firebase service account file; without effect in this release"),
+
+    var(Ice, "STUN_SERVER_URL", Value("stun:stun.l.google.com:19302"), StunUrl, "The STUN server handed to clients"),
+    var(Ice, "TURN_SERVER_URL", Unset, TurnUrls, "The TURN servers handed to clients"),
+    var(Ice, "TURN_USERNAME", Unset, Text, "TURN user name, the same for everybody"),
+    var(Ice, "TURN_CREDENTIAL", Unset, Secret, "TURN password, the same for everybody"),
+    var(Ice, "TURN_STATIC_SECRET", Unset, Secret, "Secret shared with the TURN server for time-limited credentials; wins over the fixed pair"),
+    var(Ice, "TURN_TTL", Value("86400"), Seconds(60, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
+    var(Ice, "ICE_SERVERS_PUBLIC", Value("false"), Flag, "`true` hands TURN credentials to anybody, without a token"),
+
+    var(Calls, "CALL_RING_TIMEOUT", Value("45000"), Milliseconds(100, 10 * MINUTE), "How long a call rings"),
+    var(Calls, "CALL_MAX_DURATION", Value("86400000"), Milliseconds(100, 7 * DAY), "How long an accepted call may last"),
+    var(Calls, "CALL_CALLER_AWAY_TIMEOUT", Value("15000"), Milliseconds(100, 10 * MINUTE), "How long a call rings on without its caller"),
+    var(Calls, "CALL_AWAY_TIMEOUT", Value("60000"), Milliseconds(100, HOUR), "How long an accepted call waits for a party that lost its connection"),
+    var(Calls, "CALL_BUSY_WINDOW", Value("300000"), Milliseconds(0, DAY), "How long after its last signal an accepted call makes its parties busy"),
+    var(Calls, "CALL_TTL", Value("7200"), Seconds(1, 7 * DAY / 1000), "How long the record of an accepted call is kept when nobody touches it"),
+
+    var(Sockets, "SOCKET_PING_INTERVAL", Value("25000"), Milliseconds(100, 10 * MINUTE), "Time between two pings of a connection"),
+    var(Sockets, "SOCKET_PING_TIMEOUT", Value("60000"), Milliseconds(100, 10 * MINUTE), "How long a pong may take"),
+    var(Sockets, "SOCKET_CONNECT_TIMEOUT", Value("10000"), Milliseconds(100, 10 * MINUTE), "How long a connection may stay without a Socket.IO handshake"),
+    var(Sockets, "REQUEST_TIMEOUT", Value("3000"), Milliseconds(10, MINUTE), "Within this every request is answered"),
+    var(Sockets, "SEND_QUEUE", Value("512"), Number(1, 65_536), "Packets that may wait for one connection before it is closed as too slow"),
+
+    var(Limits, "MAX_CONNECTIONS", Value("100000"), Number(1, 10 * MILLION), "Connections to this node"),
+    var(Limits, "MAX_CONNECTIONS_PER_USER", Value("50"), Number(1, MILLION), "Connections of one user"),
+    var(Limits, "MAX_PAYLOAD", Value("1000000"), Number(1024, 100 * MILLION), "Bytes of one packet"),
+    var(Limits, "MAX_SDP_BYTES", Value("131072"), Number(256, 100 * MILLION), "Bytes of one session description"),
+    var(Limits, "MAX_CANDIDATE_BYTES", Value("8192"), Number(64, 100 * MILLION), "Bytes of one ICE candidate"),
+    var(Limits, "EVENT_RATE", Value("100"), Number(1, MILLION), "Events a second of one connection"),
+    var(Limits, "EVENT_BURST", Value("1000"), Number(1, MILLION), "Events one connection may send at once"),
+    var(Limits, "EVENT_BYTES_RATE", Value("524288"), Number(1, GIB), "Bytes a second of one connection"),
+    var(Limits, "EVENT_BYTES_BURST", Value("4194304"), Number(1, GIB), "Bytes one connection may send at once; at least `MAX_PAYLOAD`"),
+    var(Limits, "USER_EVENT_RATE", Value("200"), Number(1, MILLION), "Events a second of one user, over all connections"),
+    var(Limits, "USER_EVENT_BURST", Value("2000"), Number(1, MILLION), "Events one user may send at once"),
+    var(Limits, "CALL_RATE", Value("30"), Number(1, MILLION), "Calls a minute of one user"),
+    var(Limits, "CALL_BURST", Value("20"), Number(1, MILLION), "Calls one user may start at once"),
+    var(Limits, "RATE_LIMIT_STRIKES", Value("100"), Number(1, MILLION), "Refusals for rate after which a connection is closed"),
+
+    var(Inbox, "INBOX_MESSAGES", Value("1024"), Number(1, MILLION), "Messages kept for the absent devices of one user"),
+    var(Inbox, "INBOX_BYTES", Value("1048576"), Number(1024, GIB), "Bytes kept for the absent devices of one user"),
+    var(Inbox, "INBOX_TTL", Value("86400000"), Milliseconds(100, 30 * DAY), "How long a message is kept"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_sections_stay_together() {
+        let names: HashSet<_> = variables().iter().map(|variable| variable.name).collect();
+        assert_eq!(names.len(), variables().len());
+        let mut sections: Vec<_> = variables().iter().map(|v| v.section.to_string()).collect();
+        sections.dedup();
+        let distinct: HashSet<_> = sections.iter().collect();
+        assert_eq!(distinct.len(), sections.len());
+    }
+
+    /// The names and defaults that deployments of the reference server rely on.
+    #[test]
+    fn documented_defaults_are_kept() {
+        let documented = [
+            ("NODE_ENV", "development"),
+            ("PORT", "3000"),
+            ("HOST", "0.0.0.0"),
+            ("CORS_ORIGIN", "*"),
+            ("REDIS_HOST", "not set"),
+            ("REDIS_PASSWORD", "not set"),
+            ("REDIS_DB", "0"),
+            ("STUN_SERVER_URL", "stun:stun.l.google.com:19302"),
+            ("TURN_SERVER_URL", "not set"),
+            ("TURN_USERNAME", "not set"),
+            ("TURN_CREDENTIAL", "not set"),
+            ("TURN_STATIC_SECRET", "not set"),
+            ("FIREBASE_PROJECT_ID", "not set"),
+            ("FIREBASE_PRIVATE_KEY_PATH", "not set"),
+            ("CALL_RING_TIMEOUT", "45000"),
+            ("SOCKET_PING_TIMEOUT", "60000"),
+            ("SOCKET_PING_INTERVAL", "25000"),
+            ("LOG_LEVEL", "info"),
+        ];
+        for (name, default) in documented {
+            let variable = variables().iter().find(|variable| variable.name == name);
+            assert_eq!(variable.map(|v| v.fallback.to_string()).as_deref(), Some(default), "{name}");
+        }
+    }
+}

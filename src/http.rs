@@ -1,0 +1,92 @@
+//! The HTTP side: health, ICE servers, information, and in development the demo page.
+//!
+//! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
+//! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
+
+mod answer;
+mod assets;
+mod body;
+mod cors;
+mod demo;
+mod ice;
+mod path;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::auth::Authenticator;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, CorsOrigin, Mode};
+use crate::turn::IceServers;
+
+pub use assets::client_bundle;
+pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
+pub use demo::Demo;
+
+/// What the HTTP side knows.
+#[derive(Clone)]
+pub struct HttpState {
+    /// Shown by `/info`.
+    pub mode: Mode,
+    /// Which web pages may read the answers.
+    pub cors_origin: CorsOrigin,
+    /// Reads tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Makes TURN credentials.
+    pub ice_servers: Arc<IceServers>,
+    /// When the server started.
+    pub started_at: Timestamp,
+    /// Tells the time.
+    pub clock: Clock,
+    /// The demo page, if it is shown.
+    pub demo: Option<Demo>,
+}
+
+impl HttpState {
+    /// The state of a server that starts at this moment; the demo is shown in development.
+    pub fn new(config: &Config, authenticator: Arc<Authenticator>, clock: Clock) -> Self {
+        let demo = Demo { token_lifetime: config.auth.token_lifetime };
+        Self {
+            mode: config.mode,
+            cors_origin: config.server.cors_origin.clone(),
+            authenticator,
+            ice_servers: Arc::new(IceServers::new(&config.ice, clock)),
+            started_at: clock.now(),
+            clock,
+            demo: (config.mode == Mode::Development).then_some(demo),
+        }
+    }
+}
+
+/// Everything but Socket.IO. Paths are matched whatever their case, with or without a slash at the end.
+pub fn router(state: HttpState) -> Router {
+    let mut routes = Router::new()
+        .route("/health", get(status::health))
+        .route("/ice-servers", get(ice::ice_servers))
+        .route("/info", get(status::info));
+    if let Some(demo) = &state.demo {
+        routes = routes.merge(demo.routes());
+    }
+    let cors_origin = state.cors_origin.clone();
+    let routes = routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(from_fn(body::check))
+        .with_state(Arc::new(state));
+    cors(Router::new().fallback_service(path::normalised(routes)), &cors_origin, &HTTP_METHODS)
+}
+
+async fn not_found() -> Response {
+    answer::refusal(StatusCode::NOT_FOUND, "Endpoint not found")
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

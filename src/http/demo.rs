@@ -1,0 +1,142 @@
+//! The demo page of a development server, with tokens for whoever asks. Never part of a production server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+
+use super::HttpState;
+use super::answer::{json, refusal};
+use super::assets::{CSS, File, HTML, JAVASCRIPT};
+use crate::ids::UserId;
+
+const PAGE: File = File { content_type: HTML, bytes: include_bytes!("demo/index.html") };
+const SCRIPT: File = File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/app.js") };
+const STYLE: File = File { content_type: CSS, bytes: include_bytes!("demo/style.css") };
+
+/// Scripts and styles from this server only. WebRTC itself is not subject to the policy.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
+     media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The demo page.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    /// How long the page's tokens are good.
+    pub token_lifetime: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenRequest {
+    user_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenAnswer<'a> {
+    success: bool,
+    user_id: &'a str,
+    token: String,
+    expires_in: u64,
+}
+
+impl Demo {
+    /// The page, its files and its tokens.
+    pub(super) fn routes(self) -> Router<Arc<HttpState>> {
+        let token = move |State(state): State<Arc<HttpState>>, body: Bytes| async move { self.token(&state, &body) };
+        Router::new()
+            .route("/", get(async || page(PAGE)))
+            .route("/demo/app.js", get(async || page(SCRIPT)))
+            .route("/demo/style.css", get(async || page(STYLE)))
+            .route("/demo/token", post(token))
+    }
+
+    fn token(self, state: &HttpState, body: &[u8]) -> Response {
+        let request: Option<TokenRequest> = serde_json::from_slice(body).ok();
+        let Some(user) = request.and_then(|request| UserId::parse(&request.user_id)) else {
+            return refusal(StatusCode::BAD_REQUEST, "Invalid user ID");
+        };
+        let answer = TokenAnswer {
+            success: true,
+            user_id: user.as_str(),
+            token: state.authenticator.mint(&user, self.token_lifetime),
+            expires_in: self.token_lifetime.as_secs(),
+        };
+        let mut response = json(StatusCode::OK, answer);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn page(file: File) -> Response {
+    let mut response = file.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::testing::{Answer, Server, server};
+
+    const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+    async fn ask_token(server: &Server, body: &str) -> Answer {
+        server.request(Method::POST, "/demo/token", &JSON, body.to_owned()).await
+    }
+
+    #[tokio::test]
+    async fn development_has_the_page() {
+        let server = server([]);
+        for (path, content_type) in [("/", HTML), ("/demo/app.js", JAVASCRIPT), ("/demo/style.css", CSS)] {
+            let answer = server.get(path).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(answer.header("content-type"), Some(content_type));
+            assert_eq!(answer.header("cache-control"), Some("no-cache"));
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'self'; ") && !policy.contains("unsafe"));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_gets_a_token_that_is_good() {
+        let server = server([("JWT_EXPIRY", "30m")]);
+        let answer = ask_token(&server, r#"{"userId":"alice"}"#).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+        let answer = answer.json();
+        assert_eq!((&answer["userId"], &answer["expiresIn"]), (&json!("alice"), &json!(1800)));
+        let identity = server.state.authenticator.authenticate(answer["token"].as_str()).unwrap();
+        assert_eq!(identity.user.as_str(), "alice");
+        for bad in ["", "{}", r#"{"userId":7}"#, r#"{"userId":" "}"#] {
+            assert_eq!(ask_token(&server, bad).await.status, 400, "{bad}");
+        }
+        assert_eq!(server.get("/demo/token").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn production_has_no_demo() {
+        let server = server([
+            ("NODE_ENV", "production"),
+            ("BACKPLANE", "embedded"),
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ]);
+        for path in ["/", "/demo/app.js", "/demo/style.css"] {
+            assert_eq!(server.get(path).await.status, 404, "{path}");
+        }
+        assert_eq!(ask_token(&server, r#"{"userId":"alice"}"#).await.status, 404);
+    }
+}

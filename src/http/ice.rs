@@ -1,0 +1,180 @@
+//! `/ice-servers`: STUN for everybody, TURN credentials for whom a token names.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::HttpState;
+use super::answer::{json, refusal};
+use crate::auth::AuthError;
+use crate::ids::is_valid_id;
+use crate::turn::IceServer;
+
+/// What the user part of a TURN user name is when nobody is named.
+const ANONYMOUS: &str = "anonymous";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServerList {
+    success: bool,
+    ice_servers: Vec<IceServer>,
+    ttl: u64,
+}
+
+/// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
+/// parameter `userId` names the user, as the reference server had it.
+pub(super) async fn ice_servers(
+    State(state): State<Arc<HttpState>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.as_deref().unwrap_or_default();
+    let ice_servers = match requester(&state, &headers, query) {
+        Ok(Some(user)) => state.ice_servers.for_user(&user),
+        Ok(None) => state.ice_servers.stun_only(),
+        Err(refused) => return refused.into_response(),
+    };
+    let ttl = state.ice_servers.ttl().as_secs();
+    let mut response = json(StatusCode::OK, ServerList { success: true, ice_servers, ttl });
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Why a request got no servers at all.
+enum Refused {
+    Token(AuthError),
+    UserId,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Token(error) => {
+                let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response
+            }
+            Self::UserId => refusal(StatusCode::BAD_REQUEST, "Invalid user ID"),
+        }
+    }
+}
+
+/// The user whom TURN credentials may be made for, if any.
+fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
+    if state.ice_servers.is_public() {
+        let user = parameter(query, "userId").unwrap_or_else(|| ANONYMOUS.to_owned());
+        return if is_valid_id(&user) { Ok(Some(user)) } else { Err(Refused::UserId) };
+    }
+    let Some(token) = bearer(headers).or_else(|| parameter(query, "token")) else {
+        return Ok(None);
+    };
+    let identity = state.authenticator.authenticate(Some(&token)).map_err(Refused::Token)?;
+    Ok(Some(identity.user.as_str().to_owned()))
+}
+
+/// The token of an `Authorization: Bearer` header. Other schemes are for proxies, so they count as none.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+}
+
+/// The first parameter of that name, decoded; `None` if it is absent or empty.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name)?;
+    (!value.is_empty()).then(|| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use crate::http::testing::{Server, server};
+    use crate::ids::UserId;
+
+    const TURN: [(&str, &str); 2] = [("TURN_SERVER_URL", "turn:t:3478"), ("TURN_STATIC_SECRET", "turn-secret")];
+
+    fn turn_server(public: &'static str) -> Server {
+        server(TURN.into_iter().chain([("ICE_SERVERS_PUBLIC", public)]))
+    }
+
+    fn token(server: &Server, user: &str) -> String {
+        let user = UserId::parse(user).unwrap();
+        server.state.authenticator.mint(&user, Duration::from_secs(60))
+    }
+
+    fn username(answer: &Value) -> Option<&str> {
+        answer["iceServers"][1]["username"].as_str()
+    }
+
+    #[tokio::test]
+    async fn without_a_token_there_is_stun() {
+        for server in [server([]), turn_server("false")] {
+            let answer = server.get("/ice-servers?userId=alice").await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            let stun = json!([{ "urls": "stun:stun.l.google.com:19302" }]);
+            assert_eq!(answer.json(), json!({ "success": true, "iceServers": stun, "ttl": 86400 }));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_gives_turn_to_its_user() {
+        let server = turn_server("false");
+        let token = token(&server, "alice");
+        let header = format!("bearer {token}");
+        let by_header = server.get_with("/ice-servers?userId=bob", &[("authorization", &header)]).await.json();
+        let by_query = server.get(&format!("/ice-servers?token={token}")).await.json();
+        for answer in [by_header, by_query] {
+            assert_eq!(username(&answer), Some("1700086400:alice"));
+            assert_eq!(answer["iceServers"][1]["credential"], "5iY+IeUUagohcNcZFo30lkvz3YM=");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_token_is_refused() {
+        let server = turn_server("false");
+        let good = token(&server, "alice");
+        let query = format!("/ice-servers?token={good}");
+        let answer = server.get_with(&query, &[("authorization", "Bearer nonsense")]).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(answer.json(), json!({ "success": false, "error": "Invalid token" }));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let answer = server.get(&query).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("Token expired")));
+    }
+
+    #[tokio::test]
+    async fn credentials_of_a_proxy_are_no_token() {
+        let headers = [("authorization", "Basic YTpi")];
+        assert_eq!(turn_server("false").get_with("/ice-servers", &headers).await.status, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn public_turn_is_for_the_user_named() {
+        let server = turn_server("true");
+        let cases = [
+            ("", "1700086400:anonymous"),
+            ("?userId=", "1700086400:anonymous"),
+            ("?userId=alice", "1700086400:alice"),
+            ("?userId=a&userId=b", "1700086400:a"),
+            ("?userId%5Bx%5D=a", "1700086400:anonymous"),
+            ("?userId=Zo%C3%AB+B", "1700086400:Zoë B"),
+        ];
+        for (query, expected) in cases {
+            let answer = server.get(&format!("/ice-servers{query}")).await.json();
+            assert_eq!(username(&answer), Some(expected), "{query}");
+        }
+        for bad in [format!("?userId={}", "x".repeat(129)), "?userId=a%0Ab".into()] {
+            let answer = server.get(&format!("/ice-servers{bad}")).await;
+            assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("Invalid user ID")));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A server to ask, without a socket.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method};
+use tower::ServiceExt;
+
+use super::{HttpState, router};
+use crate::auth::Authenticator;
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+
+/// A server with its state.
+pub(super) struct Server {
+    pub(super) state: HttpState,
+    router: Router,
+}
+
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+    headers: HeaderMap,
+}
+
+/// The server these variables make, at the start of 14 November 2023, 22:13:20.
+pub(super) fn server<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Server {
+    let config = Config::from_vars(vars).unwrap();
+    let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
+    let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
+    let state = HttpState::new(&config, authenticator, clock);
+    Server { router: router(state.clone()), state }
+}
+
+impl Server {
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub(super) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.request(Method::GET, path, headers, String::new()).await
+    }
+
+    pub(super) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        answer(self.router.clone(), method, path, headers, body).await
+    }
+}
+
+/// What `router` answers.
+pub(super) async fn answer(
+    router: Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer { status: parts.status.as_u16(), body, headers: parts.headers }
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}

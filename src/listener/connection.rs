@@ -1,0 +1,151 @@
+//! One TCP connection, shared between what reads and writes it and whoever may have to close it.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clock::{Clock, Timestamp};
+use crate::listener::Counted;
+
+/// A TCP connection.
+pub struct Connection {
+    stream: TcpStream,
+    reads: AtomicU64,
+    last_read_at: AtomicU64,
+    clock: Clock,
+    _counted: Counted,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, clock: Clock, counted: Counted) -> Self {
+        let opened_at = AtomicU64::new(clock.now().0);
+        Self { stream, reads: AtomicU64::new(0), last_read_at: opened_at, clock, _counted: counted }
+    }
+
+    /// How often bytes have come from the client.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// When bytes last came from the client; at first, when it connected.
+    pub fn last_read_at(&self) -> Timestamp {
+        Timestamp(self.last_read_at.load(Ordering::Relaxed))
+    }
+
+    /// Closes the connection, whatever is under way on it.
+    pub fn close(&self) {
+        // Fails only where the client was faster.
+        let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Both);
+    }
+
+    fn note_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.last_read_at.store(self.clock.now().0, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+/// Reads and writes a [`Connection`]. There must be one reader and one writer at a time.
+#[derive(Debug)]
+pub struct Io {
+    connection: Arc<Connection>,
+    /// What was read beyond the end of the last request before the connection changed hands.
+    already_read: Bytes,
+}
+
+impl Io {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, already_read: Bytes::new() }
+    }
+
+    /// The same connection with `already_read` in front of what comes.
+    #[must_use]
+    pub fn with_already_read(self, already_read: Bytes) -> Self {
+        Self { already_read, ..self }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.already_read.is_empty() {
+            let length = self.already_read.len().min(buf.remaining());
+            buf.put_slice(&self.already_read[..length]);
+            self.already_read.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let stream = &self.connection.stream;
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_read(buf.initialize_unfilled()) {
+                Ok(length) => {
+                    if length > 0 {
+                        buf.advance(length);
+                        self.connection.note_read();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Io {
+    fn poll_try_write(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let stream = &self.connection.stream;
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match write(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_try_write(cx, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try_write(cx, |stream| stream.try_write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match socket2::SockRef::from(&self.connection.stream).shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
+            _ => Ok(()),
+        })
+    }
+}

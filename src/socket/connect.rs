@@ -1,0 +1,65 @@
+//! The handshake: who connects, and whether they may.
+
+use std::fmt;
+use std::sync::Arc;
+
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::handler::{ConnectMiddleware, DisconnectHandler, MessageHandler, Value};
+use socketioxide::socket::{DisconnectReason, Socket};
+
+use crate::auth::{AuthError, HandshakeToken, Identity, token_from_handshake};
+use crate::ids::SessionId;
+use crate::socket::hub::{Hub, TooManyConnections};
+use crate::socket::session::Session;
+
+type Verdict = Result<(), Box<dyn fmt::Display + Send>>;
+
+/// Checks the token of a connection and makes it a session. Runs before the client is told that it is connected, so that
+/// nothing a fast client sends is missed.
+#[derive(Clone)]
+pub(super) struct Admission(pub(super) Arc<Hub>);
+
+impl ConnectMiddleware<LocalAdapter, Admission> for Admission {
+    async fn call<'a>(&'a self, socket: Arc<Socket>, auth: &'a Option<Value>) -> Verdict {
+        let identity = identify(&self.0, &socket, auth.as_ref()).map_err(|error| Box::new(error) as _)?;
+        admit(&self.0, &socket, identity).map_err(|error| Box::new(error) as _)
+    }
+}
+
+fn identify(hub: &Hub, socket: &Socket, auth: Option<&Value>) -> Result<Option<Identity>, AuthError> {
+    let auth = auth.and_then(Value::as_str).and_then(|auth| serde_json::from_str(auth).ok());
+    let token = token_from_handshake(auth.as_ref(), socket.req_parts().uri.query());
+    if token == HandshakeToken::Missing && !hub.settings.auth_required {
+        return Ok(None);
+    }
+    hub.authenticator.authenticate_handshake(&token).map(Some)
+}
+
+fn admit(hub: &Arc<Hub>, socket: &Arc<Socket>, identity: Option<Identity>) -> Result<(), TooManyConnections> {
+    let Some(id) = SessionId::parse(socket.id.as_str()) else {
+        return Err(TooManyConnections);
+    };
+    let session = Session::new(id, hub.clone(), socket, identity);
+    session.open()?;
+    socket.on_fallback(OnEvent(session.clone()));
+    socket.on_disconnect(OnDisconnect(session));
+    Ok(())
+}
+
+/// Takes every event where it arrives, in order. Must not block or panic: it runs in the task that reads the socket.
+struct OnEvent(Arc<Session>);
+
+impl MessageHandler<LocalAdapter, OnEvent> for OnEvent {
+    fn call(&self, socket: Arc<Socket>, value: Value, ack_id: Option<i64>) {
+        self.0.receive(&socket, value, ack_id);
+    }
+}
+
+struct OnDisconnect(Arc<Session>);
+
+impl DisconnectHandler<LocalAdapter, OnDisconnect> for OnDisconnect {
+    fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, defer: fn(Arc<Socket>)) {
+        self.0.gone();
+        defer(socket);
+    }
+}

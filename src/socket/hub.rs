@@ -1,0 +1,151 @@
+//! What all sockets of the node share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::config::{Config, LimitsConfig, SocketConfig};
+use crate::ids::{SessionId, UserId};
+use crate::lifecycle::Lifecycle;
+use crate::protocol::Bounds;
+use crate::socket::limits::UserLimits;
+use crate::socket::session::Session;
+use crate::socket::token_expiry::TokenExpiry;
+use crate::socket::transports::Transports;
+use crate::switchboard::Switchboard;
+
+/// How sockets behave.
+#[derive(Clone, Debug)]
+pub struct SocketSettings {
+    /// Pings, time-outs and queues.
+    pub socket: SocketConfig,
+    /// Rates and sizes.
+    pub limits: LimitsConfig,
+    /// Whether a connection needs a token.
+    pub auth_required: bool,
+}
+
+impl SocketSettings {
+    /// The settings among the configuration.
+    pub fn new(config: &Config) -> Self {
+        Self { socket: config.socket.clone(), limits: config.limits.clone(), auth_required: config.auth.required }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { sdp_bytes: self.limits.max_sdp_bytes, candidate_bytes: self.limits.max_candidate_bytes }
+    }
+}
+
+/// The sockets of this node.
+pub struct Hub {
+    pub(super) settings: SocketSettings,
+    pub(super) switchboard: Arc<Switchboard>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) clock: Clock,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) user_limits: UserLimits,
+    pub(super) token_expiry: TokenExpiry,
+    pub(super) transports: Arc<Transports>,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    by_id: HashMap<SessionId, Weak<Session>>,
+    per_user: HashMap<UserId, usize>,
+}
+
+/// A user has as many connections as they may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Too many connections")]
+pub(super) struct TooManyConnections;
+
+impl Hub {
+    /// A hub without sockets.
+    pub fn new(
+        settings: SocketSettings,
+        switchboard: Arc<Switchboard>,
+        authenticator: Arc<Authenticator>,
+        clock: Clock,
+        lifecycle: Lifecycle,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            user_limits: UserLimits::new(&settings.limits),
+            settings,
+            switchboard,
+            authenticator,
+            clock,
+            lifecycle,
+            token_expiry: TokenExpiry::default(),
+            transports: Arc::default(),
+            sessions: Mutex::default(),
+        })
+    }
+
+    /// How many clients are connected.
+    pub fn connected(&self) -> usize {
+        self.sessions.lock().by_id.len()
+    }
+
+    /// Ends connections whose token has expired, and forgets what limits need no longer know, until the node stops.
+    pub async fn keep_house(self: Arc<Self>) {
+        self.token_expiry.watch(&self).await;
+    }
+
+    /// Closes every connection so that its client comes back by itself, spread over `period`.
+    pub async fn drain(&self, period: Duration) {
+        const BATCHES: usize = 20;
+        let sessions: Vec<_> = self.sessions.lock().by_id.values().filter_map(Weak::upgrade).collect();
+        if sessions.is_empty() {
+            return;
+        }
+        let batch = sessions.len().div_ceil(BATCHES);
+        let pause = period / u32::try_from(sessions.len().div_ceil(batch)).unwrap_or(1);
+        for batch in sessions.chunks(batch) {
+            for session in batch {
+                session.wire().close_transport();
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    pub(super) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.sessions.lock().by_id.get(id)?.upgrade()
+    }
+
+    pub(super) fn add(&self, session: &Arc<Session>, user: Option<&UserId>) -> Result<(), TooManyConnections> {
+        let mut sessions = self.sessions.lock();
+        if let Some(user) = user {
+            let count = sessions.per_user.entry(user.clone()).or_default();
+            if *count >= self.settings.limits.max_connections_per_user {
+                return Err(TooManyConnections);
+            }
+            *count += 1;
+        }
+        sessions.by_id.insert(session.id().clone(), Arc::downgrade(session));
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, session: &SessionId, user: Option<&UserId>) {
+        let mut sessions = self.sessions.lock();
+        if sessions.by_id.remove(session).is_none() {
+            return;
+        }
+        if let Some(user) = user
+            && let Some(count) = sessions.per_user.get_mut(user)
+        {
+            *count -= 1;
+            if *count == 0 {
+                sessions.per_user.remove(user);
+            }
+        }
+        if sessions.by_id.len() * 4 < sessions.by_id.capacity() {
+            sessions.by_id.shrink_to_fit();
+            sessions.per_user.shrink_to_fit();
+        }
+    }
+}

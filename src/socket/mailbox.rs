@@ -1,0 +1,79 @@
+//! What a client has sent and nobody has dealt with yet: in order, bounded, with one reader at a time.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+/// A queue that knows whether somebody is reading it, so that a reader has to exist only while there is something to read.
+pub(super) struct Mailbox<T> {
+    state: Mutex<State<T>>,
+    capacity: usize,
+}
+
+struct State<T> {
+    queue: VecDeque<T>,
+    has_reader: bool,
+}
+
+/// What has to happen after something was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// Nothing: somebody is reading.
+    Queued,
+    /// A reader has to be started.
+    StartReader,
+    /// The mailbox is full; it was not put in.
+    Full,
+}
+
+impl<T> Mailbox<T> {
+    /// An empty mailbox for `capacity` things.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { state: Mutex::new(State { queue: VecDeque::new(), has_reader: false }), capacity }
+    }
+
+    /// Puts `item` in, unless the mailbox is full.
+    pub(super) fn put(&self, item: T) -> Put {
+        let mut state = self.state.lock();
+        if state.queue.len() >= self.capacity { Put::Full } else { state.put(item) }
+    }
+
+    /// Puts `item` in even if the mailbox is full: for the one that comes last.
+    pub(super) fn put_last(&self, item: T) -> Put {
+        self.state.lock().put(item)
+    }
+
+    /// Takes the oldest item out. `None` ends the reader: the next item needs a new one.
+    pub(super) fn take(&self) -> Option<T> {
+        let mut state = self.state.lock();
+        let item = state.queue.pop_front();
+        if item.is_none() {
+            state.has_reader = false;
+            state.queue = VecDeque::new();
+        }
+        item
+    }
+}
+
+impl<T> State<T> {
+    fn put(&mut self, item: T) -> Put {
+        self.queue.push_back(item);
+        if std::mem::replace(&mut self.has_reader, true) { Put::Queued } else { Put::StartReader }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_reader_while_there_is_something_to_read() {
+        let mailbox = Mailbox::new(2);
+        assert_eq!(mailbox.put(1), Put::StartReader);
+        assert_eq!(mailbox.put(2), Put::Queued);
+        assert_eq!(mailbox.put(3), Put::Full);
+        assert_eq!(mailbox.put_last(4), Put::Queued);
+        assert_eq!([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()], [Some(1), Some(2), Some(4), None]);
+        assert_eq!(mailbox.put(5), Put::StartReader);
+    }
+}

@@ -1,0 +1,96 @@
+//! `register` and `unregister`.
+
+use std::sync::Arc;
+
+use crate::backplane;
+use crate::ids::{DeviceId, UserId};
+use crate::protocol::{Problem, Registered, Registration};
+use crate::socket::reply::Reply;
+use crate::socket::session::Session;
+use crate::switchboard::{Arrival, Failure, Seat};
+
+/// What `register` came to.
+enum Outcome {
+    /// The socket has a seat.
+    Arrived(Arrival),
+    /// It had one already, for this device.
+    Again(DeviceId),
+}
+
+impl Session {
+    pub(super) async fn serve_register(&self, registration: Registration, reply: Reply) {
+        match self.within(self.register(registration)).await {
+            Ok(Outcome::Arrived(arrival)) => {
+                let body = Registered::first(self.id(), arrival.seat.device());
+                let _ = self.wire().emit("registered", &body);
+                reply.send(&body);
+                if let Err(failure) = self.hub().switchboard.go_live(arrival).await {
+                    tracing::warn!(session = %self.id(), %failure, "a return could not be noted");
+                }
+            }
+            Ok(Outcome::Again(device)) => {
+                let body = Registered::again(&device);
+                let _ = self.wire().emit("registered", &body);
+                reply.send(&body);
+            }
+            Err(problem) => {
+                let _ = self.wire().emit("registration_error", &problem);
+                reply.refuse(&problem);
+            }
+        }
+    }
+
+    async fn register(&self, registration: Registration) -> Result<Outcome, Problem> {
+        let Registration { user, device, platform, push_token, last_event } = registration;
+        self.check_user(&user)?;
+        let registering = backplane::Registration {
+            user: user.clone(),
+            device,
+            session: self.id().clone(),
+            platform,
+            push_token,
+            at: self.hub().clock.now(),
+        };
+        let switchboard = &self.hub().switchboard;
+        if let Some(seat) = self.seat() {
+            if registering.device.as_ref().is_none_or(|device| device == seat.device()) {
+                let device = seat.device().clone();
+                let registering = backplane::Registration { device: Some(device.clone()), ..registering };
+                switchboard.register_again(registering).await.map_err(|_| Problem::unavailable())?;
+                return Ok(Outcome::Again(device));
+            }
+            // The same socket under another device: as if it had gone and come back.
+            self.set_seat(None);
+            switchboard.leave(&seat).await.map_err(|_| Problem::unavailable())?;
+        }
+        let wire = self.wire().clone();
+        let arrival = switchboard.register(registering, last_event, wire).await;
+        let arrival = arrival.map_err(|_| Problem::unavailable())?;
+        self.claim_user(user);
+        self.set_seat(Some(arrival.seat.clone()));
+        Ok(Outcome::Arrived(arrival))
+    }
+
+    /// With a token, a socket registers the user of the token. Without, it says who it is, and sticks to it until it
+    /// unregisters.
+    fn check_user(&self, user: &UserId) -> Result<(), Problem> {
+        let is_allowed = match (self.token_user(), self.seat()) {
+            (Some(token_user), _) => token_user == user,
+            (None, Some(seat)) => seat.user() == user,
+            (None, None) => true,
+        };
+        if is_allowed { Ok(()) } else { Err(Problem::not_yourself()) }
+    }
+
+    pub(super) async fn unregister(&self) -> Result<(), Problem> {
+        let seat: Option<Arc<Seat>> = self.seat();
+        self.set_seat(None);
+        match seat {
+            Some(seat) => self.hub().switchboard.unregister(&seat).await.map_err(|failure| match failure {
+                Failure::Unavailable(_) | Failure::Contended => Problem::unavailable(),
+                Failure::Refused(_) | Failure::NotFound => Problem::internal(),
+            }),
+            None => Ok(()),
+        }
+    }
+}

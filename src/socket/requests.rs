@@ -1,0 +1,159 @@
+//! What each request does, and what it is answered.
+
+use std::sync::Arc;
+
+use crate::call::{Actor, Refusal, Text};
+use crate::ids::CallId;
+use crate::protocol::{
+    CallAck, CallAnswered, CallRequest, ClientEvent, Done, EndTarget, InitiateAck, Pong, Problem, RefreshAck, Said,
+    SignalRequest, Undecodable,
+};
+use crate::socket::reply::Reply;
+use crate::socket::session::Session;
+use crate::switchboard::{Failure, NewCall, Seat};
+
+impl Session {
+    /// Deals with a request and answers it, within the time a client waits.
+    pub(super) async fn serve(&self, event: ClientEvent, reply: Reply) {
+        match event {
+            ClientEvent::Ping => self.answer_ping(reply),
+            ClientEvent::Pong => {}
+            ClientEvent::Register(registration) => self.serve_register(registration, reply).await,
+            ClientEvent::Unregister => reply.answer(self.within(self.unregister()).await.map(|()| Done::new())),
+            ClientEvent::TokenRefresh(token) => reply.answer(self.refresh_token(&token)),
+            ClientEvent::Initiate(request) => {
+                let _held = Held::new(self.seat());
+                reply.answer(self.within(self.initiate(request)).await);
+            }
+            ClientEvent::Accept(call_id) => {
+                let _held = Held::new(self.seat());
+                let result = self.within(self.accept(call_id)).await;
+                reply.answer(result.map(|()| CallAnswered::new(call_id)));
+            }
+            ClientEvent::Reject(call_id, reason) => {
+                let result = self.within(self.reject(call_id, reason)).await;
+                let echo = call_id.to_string();
+                reply.answer(result.map(|()| CallAck::rejected(&echo)));
+            }
+            ClientEvent::End(target, reason) => {
+                let result = self.within(self.end(&target, reason)).await;
+                reply.answer(result.map(|()| CallAck::ended(&target.echo)));
+            }
+            ClientEvent::Signal(request) => {
+                let kind = request.kind;
+                reply.answer(self.within(self.signal(request)).await.map(|()| Said::of(kind)));
+            }
+        }
+    }
+
+    /// Answers what was no request.
+    pub(super) fn answer_undecodable(&self, undecodable: &Undecodable, reply: Reply) {
+        if undecodable.of_register {
+            let _ = self.wire().emit("registration_error", &undecodable.problem);
+        }
+        reply.refuse(&undecodable.problem);
+    }
+
+    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        let limit = self.hub().settings.socket.request_timeout;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Problem::timed_out()))
+    }
+
+    fn answer_ping(&self, reply: Reply) {
+        let pong = Pong::new(self.hub().clock.now());
+        if reply.is_awaited() {
+            reply.send(&pong);
+        } else {
+            let _ = self.wire().emit("pong", &pong);
+        }
+    }
+
+    fn refresh_token(&self, token: &str) -> Result<RefreshAck, Problem> {
+        let refused = |message: String| Problem::new(crate::protocol::Code::E203, message);
+        let identity =
+            self.hub().authenticator.authenticate(Some(token)).map_err(|error| refused(error.to_string()))?;
+        if self.actor().is_some_and(|actor| actor.user != identity.user) {
+            return Err(Problem::not_yourself());
+        }
+        self.set_expires_at(identity.expires_at);
+        Ok(RefreshAck::new(identity.expires_at))
+    }
+
+    async fn initiate(&self, request: CallRequest) -> Result<InitiateAck, Problem> {
+        let by = self.actor().ok_or_else(Problem::no_identity)?;
+        if !self.hub().user_limits.count_call(&by.user) {
+            return Err(Problem::rate_limited());
+        }
+        let CallRequest { callee, call_type, display, request_id } = request;
+        let new = NewCall { callee, call_type, display, request_id };
+        self.note_acted();
+        let begun = self.hub().switchboard.initiate(&by, new).await.map_err(answering)?;
+        Ok(InitiateAck::new(begun.call_id, begun.call_type, begun.reachability))
+    }
+
+    async fn accept(&self, call_id: CallId) -> Result<(), Problem> {
+        let by = self.actor().ok_or(Refusal::NotTheCallee)?;
+        self.note_acted();
+        self.hub().switchboard.accept(call_id, &by).await.map_err(answering)
+    }
+
+    async fn reject(&self, call_id: CallId, reason: Option<Text>) -> Result<(), Problem> {
+        let by = self.actor().ok_or(Refusal::NotTheCallee)?;
+        self.hub().switchboard.reject(call_id, &by, reason).await.map_err(answering)
+    }
+
+    async fn end(&self, target: &EndTarget, reason: Option<Text>) -> Result<(), Problem> {
+        let by = self.participant()?;
+        match target.call {
+            Some(call_id) => self.hub().switchboard.end(call_id, &by, reason).await.map_err(answering),
+            None => Ok(()),
+        }
+    }
+
+    async fn signal(&self, request: SignalRequest) -> Result<(), Problem> {
+        let by = self.participant()?;
+        self.hub().switchboard.signal(request, &by).await.map_err(speaking)
+    }
+
+    fn participant(&self) -> Result<Actor, Refusal> {
+        self.actor().ok_or(Refusal::NotAParticipant)
+    }
+}
+
+/// Keeps back what others send to a socket until it has its answer, so that it knows the call it hears about.
+struct Held(Option<Arc<Seat>>);
+
+impl Held {
+    fn new(seat: Option<Arc<Seat>>) -> Self {
+        if let Some(seat) = &seat {
+            seat.hold();
+        }
+        Self(seat)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(seat) = &self.0 {
+            seat.release();
+        }
+    }
+}
+
+/// What one who begins, answers or ends a call is told.
+fn answering(failure: Failure) -> Problem {
+    told(failure, Problem::call_not_found_or_expired)
+}
+
+/// What one who speaks in a call is told.
+fn speaking(failure: Failure) -> Problem {
+    told(failure, Problem::call_not_found)
+}
+
+fn told(failure: Failure, not_found: fn() -> Problem) -> Problem {
+    match failure {
+        Failure::Refused(refusal) => refusal.into(),
+        Failure::NotFound => not_found(),
+        Failure::Unavailable(_) | Failure::Contended => Problem::unavailable(),
+    }
+}

@@ -1,0 +1,212 @@
+//! One connected client: who it is, what it has sent, and the task that works that off.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use socketioxide::handler::Value;
+use socketioxide::socket::Socket;
+
+use crate::auth::Identity;
+use crate::call::Actor;
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, UserId};
+use crate::protocol::{ClientEvent, Problem, Undecodable, decode};
+use crate::socket::hub::{Hub, TooManyConnections};
+use crate::socket::limits::{SocketLimits, Verdict};
+use crate::socket::mailbox::{Mailbox, Put};
+use crate::socket::reply::Reply;
+use crate::socket::wire::Wire;
+use crate::switchboard::Seat;
+
+/// A connected client.
+pub(super) struct Session {
+    id: SessionId,
+    hub: Arc<Hub>,
+    wire: Arc<Wire>,
+    limits: SocketLimits,
+    mailbox: Mailbox<Job>,
+    /// The user its token names; fixed for the life of the connection.
+    token_user: Option<UserId>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The user it registered as where no token names one.
+    claimed_user: Option<UserId>,
+    seat: Option<Arc<Seat>>,
+    /// Whether it has acted before registering: a call may know it by its unregistered device.
+    has_acted: bool,
+    expires_at: Option<Timestamp>,
+}
+
+/// Something to be dealt with.
+pub(super) enum Job {
+    /// A request, and where its answer goes.
+    Request(ClientEvent, Reply),
+    /// Something that was meant to be one.
+    Undecodable(Undecodable, Reply),
+    /// The client is gone.
+    Gone,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, hub: Arc<Hub>, socket: &Arc<Socket>, identity: Option<Identity>) -> Arc<Self> {
+        let (token_user, expires_at) = match identity {
+            Some(identity) => (Some(identity.user), identity.expires_at),
+            None => (None, None),
+        };
+        let limits = &hub.settings.limits;
+        Arc::new(Self {
+            wire: Arc::new(Wire::new(id.clone(), socket, hub.transports.clone(), hub.lifecycle.clone())),
+            limits: SocketLimits::new(limits),
+            // As many as may come at once; more have been refused before they get here.
+            mailbox: Mailbox::new(limits.event_burst as usize),
+            token_user,
+            state: Mutex::new(State { expires_at, ..State::default() }),
+            id,
+            hub,
+        })
+    }
+
+    pub(super) fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(super) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
+    /// Counts the session among the connected ones.
+    pub(super) fn open(self: &Arc<Self>) -> Result<(), TooManyConnections> {
+        self.hub.add(self, self.token_user.as_ref())?;
+        if let Some(at) = self.expires_at() {
+            self.hub.token_expiry.add(at, &self.id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn token_user(&self) -> Option<&UserId> {
+        self.token_user.as_ref()
+    }
+
+    pub(super) fn seat(&self) -> Option<Arc<Seat>> {
+        self.state.lock().seat.clone()
+    }
+
+    pub(super) fn set_seat(&self, seat: Option<Arc<Seat>>) {
+        self.state.lock().seat = seat;
+    }
+
+    pub(super) fn claim_user(&self, user: UserId) {
+        self.state.lock().claimed_user = Some(user);
+    }
+
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.state.lock().expires_at
+    }
+
+    pub(super) fn set_expires_at(&self, expires_at: Option<Timestamp>) {
+        let before = std::mem::replace(&mut self.state.lock().expires_at, expires_at);
+        if let Some(before) = before {
+            self.hub.token_expiry.remove(before, &self.id);
+        }
+        if let Some(at) = expires_at {
+            self.hub.token_expiry.add(at, &self.id);
+        }
+    }
+
+    /// Who acts when this client asks for something; `None` while nobody knows who it is.
+    pub(super) fn actor(&self) -> Option<Actor> {
+        let state = self.state.lock();
+        let user = self.token_user.as_ref().or(state.claimed_user.as_ref())?.clone();
+        Some(match &state.seat {
+            Some(seat) => Actor { user, device: seat.device().clone(), registered: true },
+            None => Actor { user, device: self.id.unnamed_device(), registered: false },
+        })
+    }
+
+    pub(super) fn note_acted(&self) {
+        let mut state = self.state.lock();
+        state.has_acted |= state.seat.is_none();
+    }
+
+    /// An event has come. Checks and queues it, without waiting for anything.
+    pub(super) fn receive(self: &Arc<Self>, socket: &Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
+        let now = self.hub.clock.now();
+        self.wire.note_event(now);
+        let reply = Reply::new(socket, &mut value, ack_id);
+        let Value::Str(packet, attachments) = value else { return };
+        let attachments: Vec<Bytes> = attachments.map(Vec::from).unwrap_or_default();
+        let bytes = packet.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        match self.limits.count(bytes, self.token_user.as_ref(), &self.hub.user_limits, now) {
+            Verdict::Allowed => {}
+            Verdict::Refused => return self.refuse_for_rate(reply, now),
+            Verdict::Expelled => return self.wire.expel(&Problem::rate_limited()),
+        }
+        let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
+            Ok(ClientEvent::Pong) => return,
+            Ok(event) => Job::Request(event, reply),
+            Err(undecodable) => Job::Undecodable(undecodable, reply),
+        };
+        match self.mailbox.put(job) {
+            Put::Queued => {}
+            Put::StartReader => self.start_reader(),
+            Put::Full => self.wire.expel(&Problem::rate_limited()),
+        }
+    }
+
+    /// The client is gone. What it has sent before is dealt with first.
+    pub(super) fn gone(self: &Arc<Self>) {
+        if self.mailbox.put_last(Job::Gone) == Put::StartReader {
+            self.start_reader();
+        }
+    }
+
+    fn refuse_for_rate(&self, reply: Reply, now: Timestamp) {
+        let problem = Problem::rate_limited();
+        if reply.is_awaited() {
+            reply.refuse(&problem);
+        } else if self.limits.may_tell(now) {
+            let _ = self.wire.emit("error", &problem);
+        }
+    }
+
+    fn start_reader(self: &Arc<Self>) {
+        let session = self.clone();
+        self.hub.lifecycle.spawn(async move {
+            while let Some(job) = session.mailbox.take() {
+                match job {
+                    Job::Request(event, reply) => session.serve(event, reply).await,
+                    Job::Undecodable(undecodable, reply) => session.answer_undecodable(&undecodable, reply),
+                    Job::Gone => session.leave().await,
+                }
+            }
+        });
+    }
+
+    async fn leave(&self) {
+        self.hub.remove(&self.id, self.token_user.as_ref());
+        if let Some(at) = self.expires_at() {
+            self.hub.token_expiry.remove(at, &self.id);
+        }
+        let (seat, has_acted) = {
+            let mut state = self.state.lock();
+            (state.seat.take(), state.has_acted)
+        };
+        let switchboard = &self.hub.switchboard;
+        let left = match (&seat, self.actor()) {
+            (Some(seat), _) => switchboard.leave(seat).await,
+            (None, Some(actor)) if has_acted => switchboard.leave_unregistered(&actor.user, &self.id).await,
+            (None, _) => Ok(()),
+        };
+        if let Err(failure) = left {
+            tracing::warn!(session = %self.id, %failure, "a departure could not be noted");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Where a decision becomes an act: loads a call, asks it, commits what it answers, and brings the messages to the sockets here.
+//!
+//! One method for each thing a client can ask for, all of them safe to repeat and to race. [`Seat`] is the place of one
+//! registered socket; messages reach it in order, each once.
+//!
+//! What it does not do: it has no opinion on calls (an `if` about the state of a call belongs in `call`), knows no wire name,
+//! and does not know what a socket is beyond [`Outlet`].
+
+mod commit;
+mod expiry;
+mod line;
+mod registry;
+mod seat;
+
+use std::sync::Arc;
+
+pub use line::Line;
+pub use registry::Arrival;
+pub use seat::{CloseReason, Full, Heard, Outlet, Seat};
+
+use crate::backplane::{Backplane, Outgoing, Payload, Unavailable};
+use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
+use crate::clock::Clock;
+use crate::ids::{CallId, DeviceId, RequestId, UserId};
+use crate::protocol::{Reachability, Signal, SignalRequest};
+use crate::push::Push;
+
+/// Serves calls. One per node.
+pub struct Switchboard {
+    backplane: Arc<dyn Backplane>,
+    line: Arc<Line>,
+    push: Arc<dyn Push>,
+    clock: Clock,
+    rules: Rules,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The call says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such call.
+    #[error("no such call")]
+    NotFound,
+    /// The backplane cannot be reached.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The same record kept changing.
+    #[error("lost too many races")]
+    Contended,
+}
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct NewCall {
+    /// Who is called.
+    pub callee: UserId,
+    /// Audio or video.
+    pub call_type: CallType,
+    /// What the callee is shown.
+    pub display: CallerDisplay,
+    /// What the client calls this request.
+    pub request_id: Option<RequestId>,
+}
+
+/// A call that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its id.
+    pub call_id: CallId,
+    /// Audio or video.
+    pub call_type: CallType,
+    /// How the callee can be reached.
+    pub reachability: Reachability,
+}
+
+impl Switchboard {
+    /// A switchboard over `backplane`, whose messages come out at `line`.
+    pub fn new(
+        backplane: Arc<dyn Backplane>,
+        line: Arc<Line>,
+        push: Arc<dyn Push>,
+        clock: Clock,
+        rules: Rules,
+    ) -> Arc<Self> {
+        Arc::new(Self { backplane, line, push, clock, rules })
+    }
+
+    /// Answers a call. The device leaves any other call it is in.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn accept(&self, call: CallId, by: &Actor) -> Result<(), Failure> {
+        let after = self.apply(call, &Command::Accept { by: by.clone() }).await?;
+        if !matches!(after.state, State::Accepted(_)) {
+            // It was too late, and asking was what made the time-out known.
+            after.decide(Command::Accept { by: by.clone() }, self.clock.now(), &self.rules)?;
+        }
+        self.leave_others(by, Some(call)).await
+    }
+
+    /// Declines a call.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn reject(&self, call: CallId, by: &Actor, reason: Option<Text>) -> Result<(), Failure> {
+        self.apply(call, &Command::Reject { by: by.clone(), reason }).await.map(drop)
+    }
+
+    /// Hangs up. A call that is over, or forgotten, is hung up already.
+    ///
+    /// # Errors
+    /// [`Failure`], never [`Failure::NotFound`].
+    pub async fn end(&self, call: CallId, by: &Actor, reason: Option<Text>) -> Result<(), Failure> {
+        let command = Command::End { by: by.clone(), hangup: Hangup::Said(reason) };
+        match self.apply(call, &command).await {
+            Ok(_) | Err(Failure::NotFound) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Says something to the other device of a call.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn signal(&self, request: SignalRequest, by: &Actor) -> Result<(), Failure> {
+        let stored = self.backplane.load(request.call_id).await?.ok_or(Failure::NotFound)?;
+        let peer = stored.call.peer_of(by)?;
+        if peer.user != request.to {
+            return Err(Refusal::NotAParticipant.into());
+        }
+        let signal = Signal {
+            call_id: request.call_id,
+            from: by.user.clone(),
+            at: self.clock.now(),
+            kind: request.kind,
+            media: request.media,
+        };
+        let audience = Audience::Only(peer.device);
+        self.backplane.send(Outgoing { user: peer.user, audience, payload: Payload::Signal(signal) }).await?;
+        Ok(())
+    }
+
+    /// Whether `device` of `user` takes part in a call.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn is_in_call(&self, actor: &Actor) -> Result<bool, Unavailable> {
+        let live = self.backplane.live_calls(&actor.user).await?;
+        Ok(!crate::call::calls_to_leave(actor, &live.calls, None).is_empty())
+    }
+
+    /// Tells the calls of `user` that `device` has no connection.
+    pub(crate) async fn away(&self, user: &UserId, device: &DeviceId) -> Result<(), Failure> {
+        let command = Command::Away { user: user.clone(), device: device.clone() };
+        self.apply_to_live_calls(user, &command).await
+    }
+
+    async fn leave_others(&self, by: &Actor, keep: Option<CallId>) -> Result<(), Failure> {
+        let live = self.backplane.live_calls(&by.user).await?;
+        for call in crate::call::calls_to_leave(by, &live.calls, keep) {
+            let command = Command::End { by: by.clone(), hangup: Hangup::Replaced };
+            match self.apply(call, &command).await {
+                Ok(_) | Err(Failure::NotFound) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    async fn reachability(&self, callee: &UserId) -> Result<Reachability, Unavailable> {
+        let devices = self.backplane.devices(callee).await?;
+        Ok(if devices.iter().any(|device| device.is_connected) {
+            Reachability::Online
+        } else if devices.iter().any(|device| self.push.can_reach(device.push_token.as_ref())) {
+            Reachability::Push
+        } else {
+            Reachability::None
+        })
+    }
+}
+
+/// What became of a call, in the words of the log.
+fn word(call: &Call) -> &'static str {
+    match &call.state {
+        State::Ringing(_) => "ringing",
+        State::Accepted(_) => "accepted",
+        State::Over(over) => over.word(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Load, ask, commit: the one loop in which calls change.
+
+use std::sync::Arc;
+
+use crate::backplane::{Commit, Committed, Expected, Outgoing, Payload};
+use crate::call::{Actor, Call, Command, Decision, Effect, Initiation, Request, Transition};
+use crate::ids::{CallId, UserId};
+use crate::switchboard::{Begun, Failure, NewCall, Switchboard, word};
+
+/// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
+/// only a few times in its life.
+const MAX_ATTEMPTS: usize = 16;
+
+impl Switchboard {
+    /// Gives `command` to a call, and answers with the call as it is afterwards.
+    pub(super) async fn apply(&self, id: CallId, command: &Command) -> Result<Arc<Call>, Failure> {
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = self.backplane.load(id).await?.ok_or(Failure::NotFound)?;
+            match stored.call.decide(command.clone(), self.clock.now(), &self.rules)? {
+                Decision::Unchanged => return Ok(stored.call),
+                Decision::Changed(Transition { call, effects }) => {
+                    let call = Arc::new(call);
+                    if self.commit(Expected::Version(stored.version), &call, effects).await? == Committed::Done {
+                        return Ok(call);
+                    }
+                }
+            }
+        }
+        Err(Failure::Contended)
+    }
+
+    /// Gives `command` to every live call of `user`.
+    pub(super) async fn apply_to_live_calls(&self, user: &UserId, command: &Command) -> Result<(), Failure> {
+        for call in self.backplane.live_calls(user).await?.calls {
+            match self.apply(call.id, command).await {
+                Ok(_) | Err(Failure::NotFound) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a call. The caller's device leaves any other call it is in.
+    ///
+    /// # Errors
+    /// [`Failure`], never [`Failure::NotFound`].
+    pub async fn initiate(&self, by: &Actor, new: NewCall) -> Result<Begun, Failure> {
+        if let Some(request) = &new.request_id
+            && let Some(call_id) = self.backplane.find_request(&by.user, request).await?
+        {
+            return self.begun(call_id, &new).await;
+        }
+        for _ in 0..MAX_ATTEMPTS {
+            let callee_calls = self.backplane.live_calls(&new.callee).await?;
+            let caller_calls = self.backplane.live_calls(&by.user).await?;
+            let request = Request {
+                id: CallId::random(),
+                caller: by.clone(),
+                callee: new.callee.clone(),
+                call_type: new.call_type,
+                display: new.display.clone(),
+                request_id: new.request_id.clone(),
+            };
+            let now = self.clock.now();
+            let begun = Call::initiate(request, &caller_calls.calls, &callee_calls.calls, now, &self.rules)?;
+            let Transition { call, effects } = match begun {
+                Initiation::Same(call) => return self.begun(call.id, &new).await,
+                Initiation::Ring(transition) | Initiation::Busy(transition) => transition,
+            };
+            if !crate::call::calls_to_leave(by, &caller_calls.calls, None).is_empty() {
+                self.leave_others(by, None).await?;
+                continue;
+            }
+            let expected = Expected::New { callee_calls: callee_calls.version, caller_calls: caller_calls.version };
+            let call_id = call.id;
+            match self.commit(expected, &Arc::new(call), effects).await? {
+                Committed::Done => return self.begun(call_id, &new).await,
+                Committed::Repeated(first) => return self.begun(first, &new).await,
+                Committed::Lost => {}
+            }
+        }
+        Err(Failure::Contended)
+    }
+
+    async fn begun(&self, call_id: CallId, new: &NewCall) -> Result<Begun, Failure> {
+        let reachability = self.reachability(&new.callee).await?;
+        Ok(Begun { call_id, call_type: new.call_type, reachability })
+    }
+
+    async fn commit(&self, expected: Expected, call: &Arc<Call>, effects: Vec<Effect>) -> Result<Committed, Failure> {
+        let mut outbox = Vec::with_capacity(effects.len());
+        let mut wakes = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Tell { user, audience, notice } => {
+                    outbox.push(Outgoing { user, audience, payload: Payload::Notice(notice) });
+                }
+                Effect::Wake { user, wake } => wakes.push((user, wake)),
+            }
+        }
+        let commit = Commit { expected, call: Call::clone(call), outbox };
+        let committed = self.backplane.commit(commit).await?;
+        if committed == Committed::Done {
+            tracing::info!(call_id = %call.id, state = word(call), "call changed");
+            for (user, wake) in wakes {
+                self.push.wake(&user, wake);
+            }
+        }
+        Ok(committed)
+    }
+}

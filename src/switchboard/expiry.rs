@@ -1,0 +1,58 @@
+//! Looks at calls whose deadline has passed.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Command, Party};
+use crate::ids::CallId;
+use crate::switchboard::{Failure, Switchboard};
+
+/// How many calls are looked at before new ones are asked for.
+const BATCH: usize = 64;
+/// How long to wait before asking a backplane again that cannot be reached.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Switchboard {
+    /// Acts on deadlines until `stop`. A call that could not be dealt with is named again by the backplane.
+    pub async fn watch_deadlines(&self, stop: CancellationToken) {
+        loop {
+            // Waits for a deadline to pass, or for the node to stop.
+            let due = tokio::select! {
+                due = self.backplane.due(BATCH) => due,
+                () = stop.cancelled() => return,
+            };
+            let Ok(due) = due else {
+                let _ = tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await;
+                continue;
+            };
+            for call in due {
+                if let Err(failure) = self.expire(call).await {
+                    tracing::warn!(call_id = %call, %failure, "a deadline was not acted on, and will be again");
+                }
+            }
+        }
+    }
+
+    async fn expire(&self, id: CallId) -> Result<(), Failure> {
+        let Some(stored) = self.backplane.load(id).await? else {
+            return Ok(());
+        };
+        for party in stored.call.away_parties() {
+            if self.is_connected(&party).await? {
+                // It came back while its absence was being written down.
+                let Party { user, device } = party;
+                self.apply(id, &Command::Back { user, device, formerly: None }).await?;
+            }
+        }
+        match self.apply(id, &Command::Expire).await {
+            Ok(_) | Err(Failure::NotFound) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn is_connected(&self, party: &Party) -> Result<bool, Failure> {
+        let devices = self.backplane.devices(&party.user).await?;
+        Ok(devices.iter().any(|device| device.id == party.device && device.is_connected))
+    }
+}

@@ -1,0 +1,82 @@
+//! The sockets of this node, by user: where the backplane's messages come out.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::backplane::{Delivery, Position, Receiver};
+use crate::ids::{SessionId, UserId};
+use crate::switchboard::seat::{CloseReason, Seat};
+
+/// How many parts the sockets are divided into, so that users do not wait for each other.
+const SHARDS: usize = 64;
+
+type Shard = RwLock<HashMap<UserId, Vec<Arc<Seat>>>>;
+
+/// The seats of this node.
+pub struct Line {
+    shards: Vec<Shard>,
+    hasher: RandomState,
+    turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: RandomState::new(),
+            turns: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
+        }
+    }
+}
+
+impl Line {
+    fn index(&self, user: &UserId) -> usize {
+        usize::try_from(self.hasher.hash_one(user) % SHARDS as u64).unwrap_or_default()
+    }
+
+    fn shard(&self, user: &UserId) -> &Shard {
+        &self.shards[self.index(user)]
+    }
+
+    /// Held while a user's first seat is taken or the last one given up, so that neither undoes the other's subscription.
+    pub(super) async fn turn(&self, user: &UserId) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turns[self.index(user)].lock().await
+    }
+
+    pub(super) fn add(&self, seat: Arc<Seat>) {
+        self.shard(seat.user()).write().entry(seat.user().clone()).or_default().push(seat);
+    }
+
+    /// Takes `seat` out, and no other. Says whether its user has none left.
+    pub(super) fn remove(&self, seat: &Seat) -> bool {
+        let mut shard = self.shard(seat.user()).write();
+        let Some(seats) = shard.get_mut(seat.user()) else { return true };
+        seats.retain(|other| other.session() != seat.session());
+        let is_last = seats.is_empty();
+        if is_last {
+            shard.remove(seat.user());
+            let in_use = shard.len();
+            shard.shrink_to(in_use * 2);
+        }
+        is_last
+    }
+}
+
+impl Receiver for Line {
+    fn deliver(&self, user: &UserId, delivery: &Delivery) {
+        if let Some(seats) = self.shard(user).read().get(user) {
+            for seat in seats {
+                seat.offer(delivery);
+            }
+        }
+    }
+
+    fn displace(&self, user: &UserId, session: &SessionId) -> Option<Position> {
+        let shard = self.shard(user).read();
+        let seat = shard.get(user)?.iter().find(|seat| seat.session() == session)?;
+        Some(seat.close(CloseReason::Displaced))
+    }
+}

@@ -1,0 +1,232 @@
+//! The place of one registered socket: what it is sent, in which order, and how far it has come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::backplane::{Delivery, Payload, Position};
+use crate::call::Audience;
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{DeviceId, EventId, SessionId, UserId};
+use crate::switchboard::registry::Missed;
+
+/// A message counts as received when the device is heard from this much later: what is heard sooner may have been on its way
+/// already when the message was sent.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
+/// Most messages that wait for a gate to open. Beyond it the socket is closed, and gets them from the inbox when it returns.
+const MAX_HELD: usize = 2048;
+
+/// Why the switchboard closes a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// A newer connection of the same device has registered.
+    Displaced,
+    /// It does not take what it is sent.
+    TooSlow,
+}
+
+/// A socket cannot take a message: its queue is full, or it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// When a client was last heard from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// How often anything has come from it.
+    pub times: u64,
+    /// When the last of it came.
+    pub at: Timestamp,
+}
+
+/// The sending side of a socket. Nothing here may block, or call back.
+pub trait Outlet: Send + Sync {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`Full`].
+    fn send(&self, id: EventId, payload: &Payload) -> Result<(), Full>;
+
+    /// When the client was last heard from.
+    fn heard(&self) -> Heard;
+
+    /// Closes the socket.
+    fn close(&self, reason: CloseReason);
+}
+
+/// A registered socket.
+pub struct Seat {
+    user: UserId,
+    session: SessionId,
+    device: DeviceId,
+    formerly: DeviceId,
+    outlet: Arc<dyn Outlet>,
+    clock: Clock,
+    gate: Mutex<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    is_closed: bool,
+    is_held: bool,
+    held: Vec<Delivery>,
+    unconfirmed: VecDeque<Sent>,
+    position: Position,
+}
+
+struct Sent {
+    id: EventId,
+    at: Timestamp,
+    heard_before: u64,
+    is_description: bool,
+}
+
+impl Seat {
+    /// A seat whose gate is held until [`Seat::release`].
+    pub(super) fn new(
+        user: UserId,
+        session: SessionId,
+        device: DeviceId,
+        start: Position,
+        outlet: Arc<dyn Outlet>,
+        clock: Clock,
+    ) -> Self {
+        let gate = Gate { is_held: true, position: start, ..Gate::default() };
+        let formerly = session.unnamed_device();
+        Self { user, session, device, formerly, outlet, clock, gate: Mutex::new(gate) }
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The socket.
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// The device.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// What the device was called until the socket registered.
+    pub(super) fn formerly(&self) -> &DeviceId {
+        &self.formerly
+    }
+
+    /// Keeps messages back until [`Seat::release`]: an answer has to leave before what it is the answer to has consequences.
+    pub fn hold(&self) {
+        self.gate.lock().is_held = true;
+    }
+
+    /// Lets messages through again, those that were kept back first.
+    pub fn release(&self) {
+        self.open(Missed { deliveries: Vec::new(), read_to: EventId(0) });
+    }
+
+    /// Opens the gate for the first time: what was missed, then what has come meanwhile, then what comes.
+    pub(super) fn open(&self, missed: Missed) {
+        let Missed { deliveries, read_to } = missed;
+        let mut gate = self.gate.lock();
+        gate.is_held = false;
+        let held = std::mem::take(&mut gate.held);
+        // Of what was read and is not among the missed, the device needs nothing.
+        let needed_from = deliveries.first().map_or(read_to, |first| EventId(first.id.0 - 1));
+        gate.position.received = gate.position.received.max(needed_from);
+        for delivery in &deliveries {
+            self.pass(&mut gate, delivery);
+        }
+        for delivery in held.iter().filter(|delivery| delivery.id > read_to) {
+            self.pass(&mut gate, delivery);
+        }
+    }
+
+    /// A message for the user: sent if it is for this device and has not been sent already.
+    pub(super) fn offer(&self, delivery: &Delivery) {
+        if !self.is_meant(&delivery.audience) {
+            return;
+        }
+        let mut gate = self.gate.lock();
+        if !gate.is_held {
+            self.pass(&mut gate, delivery);
+        } else if gate.held.len() < MAX_HELD {
+            gate.held.push(delivery.clone());
+        } else {
+            self.fail(&mut gate);
+        }
+    }
+
+    /// Ends the seat: nothing is sent any more. Answers how far the device has come.
+    pub(super) fn close(&self, reason: CloseReason) -> Position {
+        let position = self.stop();
+        self.outlet.close(reason);
+        position
+    }
+
+    /// How far the device has come; nothing is sent any more.
+    pub(super) fn stop(&self) -> Position {
+        let mut gate = self.gate.lock();
+        gate.is_closed = true;
+        gate.held = Vec::new();
+        gate.confirm(self.outlet.heard());
+        gate.position
+    }
+
+    /// Whether this device is among those meant.
+    pub(super) fn is_meant(&self, audience: &Audience) -> bool {
+        match audience {
+            Audience::All => true,
+            Audience::Only(device) => *device == self.device || *device == self.formerly,
+            Audience::Except(device) => *device != self.device && *device != self.formerly,
+        }
+    }
+
+    fn pass(&self, gate: &mut Gate, delivery: &Delivery) {
+        if gate.is_closed {
+            return;
+        }
+        let heard = self.outlet.heard();
+        gate.confirm(heard);
+        if self.outlet.send(delivery.id, &delivery.payload).is_err() {
+            self.fail(gate);
+            return;
+        }
+        gate.unconfirmed.push_back(Sent {
+            id: delivery.id,
+            at: self.clock.now(),
+            heard_before: heard.times,
+            is_description: delivery.payload.is_description(),
+        });
+    }
+
+    /// A gap must not open: once a message could not be sent, none after it is. The inbox has them all.
+    fn fail(&self, gate: &mut Gate) {
+        if !gate.is_closed {
+            gate.is_closed = true;
+            gate.held = Vec::new();
+            self.outlet.close(CloseReason::TooSlow);
+        }
+    }
+}
+
+impl Gate {
+    fn confirm(&mut self, heard: Heard) {
+        for sent in &self.unconfirmed {
+            if sent.is_description && sent.heard_before < heard.times {
+                self.position.described = self.position.described.max(sent.id);
+            }
+        }
+        while let Some(first) = self.unconfirmed.front()
+            && first.at.plus(CONFIRMED_AFTER) <= heard.at
+        {
+            self.position.received = self.position.received.max(first.id);
+            self.unconfirmed.pop_front();
+        }
+        if self.unconfirmed.is_empty() {
+            self.unconfirmed = VecDeque::new();
+        }
+    }
+}
