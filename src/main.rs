@@ -70,7 +70,7 @@ fn serve(config: &Config) -> ExitCode {
 async fn run(config: &Config) -> std::io::Result<()> {
     let app = App::bind(config)?;
     let address = app.address();
-    tracing::info!(%address, "listening");
+    tracing::info!(url = format!("http://{address}"), "listening");
     if config.mode == Mode::Development {
         println!("{}", cli::welcome(address));
     }

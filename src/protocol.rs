@@ -15,7 +15,10 @@ mod server_event;
 pub use ack::{
     CallAck, CallAnswered, Done, InitiateAck, Pong, Reachability, RefreshAck, Refused, RegisterAck, Registered, Said,
 };
-pub use client_event::{Bounds, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable, decode};
+pub use client_event::{
+    Bounds, CallDetails, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable,
+    UndecodableKind, decode,
+};
 pub use media::{Media, Signal, SignalKind};
 pub use problem::{Code, Problem};
 pub use server_event::{Body, ServerEvent};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use line::Line;
 pub use registry::Arrival;
-pub use seat::{CloseReason, Full, Heard, Outlet, Seat};
+pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
 use crate::backplane::{Backplane, Outgoing, Payload, Unavailable};
 use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};

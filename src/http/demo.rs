@@ -18,8 +18,24 @@ use super::assets::{CSS, File, HTML, JAVASCRIPT};
 use crate::ids::UserId;
 
 const PAGE: File = File { content_type: HTML, bytes: include_bytes!("demo/index.html") };
-const SCRIPT: File = File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/app.js") };
-const STYLE: File = File { content_type: CSS, bytes: include_bytes!("demo/style.css") };
+
+/// The files of the page, by name.
+const FILES: [(&str, File); 14] = [
+    ("/demo/style.css", File { content_type: CSS, bytes: include_bytes!("demo/style.css") }),
+    ("/demo/api.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/api.js") }),
+    ("/demo/app.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/app.js") }),
+    ("/demo/call.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/call.js") }),
+    ("/demo/log.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/log.js") }),
+    ("/demo/media.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/media.js") }),
+    ("/demo/names.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/names.js") }),
+    ("/demo/peer.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/peer.js") }),
+    ("/demo/phone.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/phone.js") }),
+    ("/demo/signaling.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/signaling.js") }),
+    ("/demo/stage.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/stage.js") }),
+    ("/demo/stats.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/stats.js") }),
+    ("/demo/tones.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/tones.js") }),
+    ("/demo/words.js", File { content_type: JAVASCRIPT, bytes: include_bytes!("demo/words.js") }),
+];
 
 /// Scripts and styles from this server only. WebRTC itself is not subject to the policy.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
@@ -51,11 +67,8 @@ impl Demo {
     /// The page, its files and its tokens.
     pub(super) fn routes(self) -> Router<Arc<HttpState>> {
         let token = move |State(state): State<Arc<HttpState>>, body: Bytes| async move { self.token(&state, &body) };
-        Router::new()
-            .route("/", get(async || page(PAGE)))
-            .route("/demo/app.js", get(async || page(SCRIPT)))
-            .route("/demo/style.css", get(async || page(STYLE)))
-            .route("/demo/token", post(token))
+        let routes = Router::new().route("/", get(async || page(PAGE))).route("/demo/token", post(token));
+        FILES.into_iter().fold(routes, |routes, (path, file)| routes.route(path, get(async move || page(file))))
     }
 
     fn token(self, state: &HttpState, body: &[u8]) -> Response {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::call::{CallType, CallerDisplay, Text};
@@ -74,6 +74,13 @@ pub struct Registration {
 pub struct CallRequest {
     /// Who.
     pub callee: UserId,
+    /// How; what is wrong with that counts only once caller and callee are two people.
+    pub details: Result<CallDetails, Problem>,
+}
+
+/// How somebody is called.
+#[derive(Debug)]
+pub struct CallDetails {
     /// Audio or video.
     pub call_type: CallType,
     /// What the callee is shown.
@@ -107,21 +114,48 @@ pub struct SignalRequest {
 /// A packet that is no request.
 #[derive(Debug)]
 pub struct Undecodable {
-    /// Whether it was meant to register: those problems are told by an event of their own.
-    pub of_register: bool,
+    /// What it was meant to be.
+    pub kind: UndecodableKind,
     /// What is wrong with it.
     pub problem: Problem,
 }
+
+/// What a packet that is no request was meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndecodableKind {
+    /// No Socket.IO packet at all, or a reserved event: the connection is not worth keeping.
+    Garbage,
+    /// `register`, whose problems are told by an event of their own.
+    Register,
+    /// `call_initiate`, which has to be asked by somebody before anything else is wrong with it.
+    Initiate,
+    /// Anything else.
+    Other,
+}
+
+/// Events that the Socket.IO protocol keeps for itself.
+const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Reads `packet`, the JSON array of a Socket.IO event: its name, then its arguments.
 ///
 /// # Errors
 /// The [`Problem`] with it, for the client.
 pub fn decode(packet: &str, attachments: &[Bytes], bounds: Bounds) -> Result<ClientEvent, Undecodable> {
-    let packet: Packet<'_> = serde_json::from_str(packet)
-        .map_err(|_| Undecodable { of_register: false, problem: Problem::invalid_payload() })?;
-    decode_payload(&packet.name, packet.payload, attachments, bounds)
-        .map_err(|problem| Undecodable { of_register: packet.name == "register", problem })
+    let garbage = || Undecodable { kind: UndecodableKind::Garbage, problem: Problem::invalid_payload() };
+    let packet: Packet<'_> = serde_json::from_str(packet).map_err(|_| garbage())?;
+    let name = &*packet.name;
+    if RESERVED.contains(&name) {
+        return Err(garbage());
+    }
+    decode_payload(name, packet.payload, attachments, bounds).map_err(|problem| {
+        let kind = match name {
+            "register" => UndecodableKind::Register,
+            "call_initiate" => UndecodableKind::Initiate,
+            _ => UndecodableKind::Other,
+        };
+        Undecodable { kind, problem }
+    })
 }
 
 fn decode_payload(
@@ -160,7 +194,7 @@ struct Packet<'a> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Packet<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PacketVisitor;
         impl<'de> Visitor<'de> for PacketVisitor {
             type Value = Packet<'de>;
@@ -191,6 +225,11 @@ fn fields<'a, T: Deserialize<'a> + Default>(payload: Field<'a>, otherwise: fn() 
         return Err(otherwise());
     }
     serde_json::from_str(raw.get()).map_err(|_| Problem::invalid_payload())
+}
+
+/// A field that tells null, which may mean something, from being absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Default, Deserialize)]
@@ -239,9 +278,9 @@ struct SignalFields<'a> {
     call_id: Field<'a>,
     #[serde(borrow)]
     to: Field<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     sdp: Field<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     candidate: Field<'a>,
 }
 
@@ -297,6 +336,10 @@ fn initiate(payload: Field<'_>) -> Result<ClientEvent, Problem> {
     let invalid_callee = || Problem::new(Code::E003, "Invalid callee ID");
     let fields: InitiateFields<'_> = fields(payload, invalid_callee)?;
     let callee = string(fields.callee_id).and_then(|text| UserId::parse(&text)).ok_or_else(invalid_callee)?;
+    Ok(ClientEvent::Initiate(CallRequest { callee, details: details(&fields) }))
+}
+
+fn details(fields: &InitiateFields<'_>) -> Result<CallDetails, Problem> {
     let call_type = match string(fields.call_type).as_deref() {
         Some("audio") => CallType::Audio,
         Some("video") => CallType::Video,
@@ -306,8 +349,7 @@ fn initiate(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         name: optional_text(fields.caller_name, "callerName", Text::MAX_CHARS)?,
         avatar: optional_text(fields.caller_avatar, "callerAvatar", MAX_AVATAR_CHARS)?,
     };
-    let request_id = request_id(fields.request_id)?;
-    Ok(ClientEvent::Initiate(CallRequest { callee, call_type, display, request_id }))
+    Ok(CallDetails { call_type, display, request_id: request_id(fields.request_id)? })
 }
 
 fn end(payload: Field<'_>) -> Result<ClientEvent, Problem> {
@@ -327,7 +369,7 @@ fn signal(kind: SignalKind, payload: Field<'_>, attachments: &[Bytes], bounds: B
         return Err(Problem::missing("callId"));
     }
     let fields: SignalFields<'_> = fields(payload, Problem::invalid_payload)?;
-    if is_absent(fields.call_id) || string(fields.call_id).is_some_and(|text| text.is_empty()) {
+    if string(fields.call_id).is_none_or(|text| text.is_empty()) {
         return Err(Problem::missing("callId"));
     }
     let to = string(fields.to);

@@ -15,6 +15,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode,
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use socketioxide::extract::SocketRef;
 use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIo};
@@ -64,7 +65,9 @@ impl Engine {
             .with_parser(ParserConfig::common().max_incoming_binaries(MAX_ATTACHMENTS))
             // Nothing passes the engine by: other paths do not get here.
             .build_with_inner_svc(Router::new());
-        io.ns("/", (async || {}).with(Admission(hub.clone())));
+        let connected = hub.clone();
+        let on_connected = async move |socket: SocketRef| connected.start(socket.id.as_str());
+        io.ns("/", on_connected.with(Admission(hub.clone())));
         hub.transports.set_service(service.clone());
         Self { service, hub, open_connections }
     }
@@ -98,7 +101,7 @@ impl Engine {
         if let Some(sid) = query_value(compact.uri(), "sid")
             && let Some(connection) = compact.extensions().get::<Weak<Connection>>()
         {
-            self.hub.transports.upgrade(sid, connection.clone());
+            self.hub.upgrade(sid, connection);
         }
         self.hub.lifecycle.spawn(run_websocket(self.service.clone(), upgrade, compact));
         let mut response = Response::new(Body::empty());

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig, SocketConfig};
 use crate::ids::{SessionId, UserId};
 use crate::lifecycle::Lifecycle;
+use crate::listener::Connection;
 use crate::protocol::Bounds;
 use crate::socket::limits::UserLimits;
 use crate::socket::session::Session;
@@ -113,6 +114,22 @@ impl Hub {
         }
     }
 
+    /// The client of socket `id` has been told that it is connected.
+    pub(super) fn start(&self, id: &str) {
+        if let Some(session) = SessionId::parse(id).and_then(|id| self.session(&id)) {
+            session.start_reader();
+        }
+    }
+
+    /// The Engine.IO session `sid` goes on over `connection`.
+    pub(super) fn upgrade(&self, sid: &str, connection: &Weak<Connection>) {
+        // Known to the session if there is one yet, and else found when it is made.
+        self.transports.upgrade(sid, connection.clone());
+        if let Some(session) = SessionId::parse(sid).and_then(|id| self.session(&id)) {
+            session.wire().upgraded(connection.clone());
+        }
+    }
+
     pub(super) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         self.sessions.lock().by_id.get(id)?.upgrade()
     }
@@ -130,11 +147,15 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn remove(&self, session: &SessionId, user: Option<&UserId>) {
+    /// Takes `session` out, and no other of the same name.
+    pub(super) fn remove(&self, session: &Session) {
         let mut sessions = self.sessions.lock();
-        if sessions.by_id.remove(session).is_none() {
+        let is_here = sessions.by_id.get(session.id()).is_some_and(|kept| std::ptr::eq(kept.as_ptr(), session));
+        if !is_here {
             return;
         }
+        sessions.by_id.remove(session.id());
+        let user = session.token_user();
         if let Some(user) = user
             && let Some(count) = sessions.per_user.get_mut(user)
         {

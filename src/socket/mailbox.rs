@@ -27,9 +27,9 @@ pub(super) enum Put {
 }
 
 impl<T> Mailbox<T> {
-    /// An empty mailbox for `capacity` things.
+    /// An empty mailbox for `capacity` things, whose first reader is about to start.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::new(State { queue: VecDeque::new(), has_reader: false }), capacity }
+        Self { state: Mutex::new(State { queue: VecDeque::new(), has_reader: true }), capacity }
     }
 
     /// Puts `item` in, unless the mailbox is full.
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn there_is_one_reader_while_there_is_something_to_read() {
         let mailbox = Mailbox::new(2);
-        assert_eq!(mailbox.put(1), Put::StartReader);
+        assert_eq!(mailbox.put(1), Put::Queued);
         assert_eq!(mailbox.put(2), Put::Queued);
         assert_eq!(mailbox.put(3), Put::Full);
         assert_eq!(mailbox.put_last(4), Put::Queued);

@@ -7,6 +7,7 @@ use crate::ids::{DeviceId, UserId};
 use crate::protocol::{Problem, Registered, Registration};
 use crate::socket::reply::Reply;
 use crate::socket::session::Session;
+use crate::socket::wire::WireOutlet;
 use crate::switchboard::{Arrival, Failure, Seat};
 
 /// What `register` came to.
@@ -63,8 +64,8 @@ impl Session {
             self.set_seat(None);
             switchboard.leave(&seat).await.map_err(|_| Problem::unavailable())?;
         }
-        let wire = self.wire().clone();
-        let arrival = switchboard.register(registering, last_event, wire).await;
+        let outlet = Arc::new(WireOutlet(self.wire().clone()));
+        let arrival = switchboard.register(registering, last_event, outlet).await;
         let arrival = arrival.map_err(|_| Problem::unavailable())?;
         self.claim_user(user);
         self.set_seat(Some(arrival.seat.clone()));

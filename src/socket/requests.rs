@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::call::{Actor, Refusal, Text};
 use crate::ids::CallId;
 use crate::protocol::{
-    CallAck, CallAnswered, CallRequest, ClientEvent, Done, EndTarget, InitiateAck, Pong, Problem, RefreshAck, Said,
-    SignalRequest, Undecodable,
+    CallAck, CallAnswered, CallDetails, CallRequest, ClientEvent, Done, EndTarget, InitiateAck, Pong, Problem,
+    RefreshAck, Said, SignalRequest, Undecodable, UndecodableKind,
 };
 use crate::socket::reply::Reply;
 use crate::socket::session::Session;
@@ -48,8 +48,11 @@ impl Session {
 
     /// Answers what was no request.
     pub(super) fn answer_undecodable(&self, undecodable: &Undecodable, reply: Reply) {
-        if undecodable.of_register {
-            let _ = self.wire().emit("registration_error", &undecodable.problem);
+        match undecodable.kind {
+            UndecodableKind::Garbage => return self.wire().close_transport(),
+            UndecodableKind::Register => drop(self.wire().emit("registration_error", &undecodable.problem)),
+            UndecodableKind::Initiate if self.actor().is_none() => return reply.refuse(&Problem::no_identity()),
+            UndecodableKind::Initiate | UndecodableKind::Other => {}
         }
         reply.refuse(&undecodable.problem);
     }
@@ -84,7 +87,11 @@ impl Session {
         if !self.hub().user_limits.count_call(&by.user) {
             return Err(Problem::rate_limited());
         }
-        let CallRequest { callee, call_type, display, request_id } = request;
+        let CallRequest { callee, details } = request;
+        if callee == by.user {
+            return Err(Refusal::SelfCall.into());
+        }
+        let CallDetails { call_type, display, request_id } = details?;
         let new = NewCall { callee, call_type, display, request_id };
         self.note_acted();
         let begun = self.hub().switchboard.initiate(&by, new).await.map_err(answering)?;

@@ -138,6 +138,9 @@ impl Session {
 
     /// An event has come. Checks and queues it, without waiting for anything.
     pub(super) fn receive(self: &Arc<Self>, socket: &Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
+        if self.wire.is_expelled() {
+            return;
+        }
         let now = self.hub.clock.now();
         self.wire.note_event(now);
         let reply = Reply::new(socket, &mut value, ack_id);
@@ -147,7 +150,7 @@ impl Session {
         match self.limits.count(bytes, self.token_user.as_ref(), &self.hub.user_limits, now) {
             Verdict::Allowed => {}
             Verdict::Refused => return self.refuse_for_rate(reply, now),
-            Verdict::Expelled => return self.wire.expel(&Problem::rate_limited()),
+            Verdict::Expelled => return self.wire.expel(Problem::rate_limited()),
         }
         let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
             Ok(ClientEvent::Pong) => return,
@@ -157,7 +160,7 @@ impl Session {
         match self.mailbox.put(job) {
             Put::Queued => {}
             Put::StartReader => self.start_reader(),
-            Put::Full => self.wire.expel(&Problem::rate_limited()),
+            Put::Full => self.wire.expel(Problem::rate_limited()),
         }
     }
 
@@ -177,7 +180,9 @@ impl Session {
         }
     }
 
-    fn start_reader(self: &Arc<Self>) {
+    /// Works off what has come, until there is nothing left. The first reader starts when the client has been told that it is
+    /// connected: nothing can be sent to it before.
+    pub(super) fn start_reader(self: &Arc<Self>) {
         let session = self.clone();
         self.hub.lifecycle.spawn(async move {
             while let Some(job) = session.mailbox.take() {
@@ -191,10 +196,6 @@ impl Session {
     }
 
     async fn leave(&self) {
-        self.hub.remove(&self.id, self.token_user.as_ref());
-        if let Some(at) = self.expires_at() {
-            self.hub.token_expiry.remove(at, &self.id);
-        }
         let (seat, has_acted) = {
             let mut state = self.state.lock();
             (state.seat.take(), state.has_acted)
@@ -207,6 +208,15 @@ impl Session {
         };
         if let Err(failure) = left {
             tracing::warn!(session = %self.id, %failure, "a departure could not be noted");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.hub.remove(self);
+        if let Some(at) = self.expires_at() {
+            self.hub.token_expiry.remove(at, &self.id);
         }
     }
 }

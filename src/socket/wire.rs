@@ -1,11 +1,13 @@
 //! The sending side of one socket: events out, the last signs of life, and three ways to end it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use socketioxide::socket::Socket;
+use socketioxide::{SendError, SocketError};
 
 use crate::backplane::Payload;
 use crate::clock::Timestamp;
@@ -15,41 +17,51 @@ use crate::listener::Connection;
 use crate::protocol::{Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
 use crate::socket::transports::Transports;
-use crate::switchboard::{CloseReason, Full, Heard, Outlet};
+use crate::switchboard::{CloseReason, Heard, Outlet, Unsent};
 
 /// How long a client that was told to leave may take to hang up.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How long what was sent last may take to leave.
 const FLUSH_WITHIN: Duration = Duration::from_millis(100);
+/// How often, and after what pauses, a client whose queue is full is asked to leave before it is cut off.
+const EXPEL_ATTEMPTS: usize = 50;
+const EXPEL_RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// Speaks to one client.
 pub(super) struct Wire {
     id: SessionId,
     socket: Weak<Socket>,
-    handshake: Option<Weak<Connection>>,
+    /// What carries it: the connection of the handshake, or the websocket it was upgraded to.
+    connection: Mutex<Option<Weak<Connection>>>,
     transports: Arc<Transports>,
     lifecycle: Lifecycle,
     events: AtomicU64,
     last_event_at: AtomicU64,
+    is_expelled: AtomicBool,
 }
 
 impl Wire {
     pub(super) fn new(id: SessionId, socket: &Arc<Socket>, transports: Arc<Transports>, lifecycle: Lifecycle) -> Self {
         let handshake = socket.req_parts().extensions.get::<Weak<Connection>>().cloned();
+        let connection = Mutex::new(transports.upgraded(id.as_str()).or(handshake));
         Self {
             id,
             socket: Arc::downgrade(socket),
-            handshake,
+            connection,
             transports,
             lifecycle,
             events: AtomicU64::new(0),
             last_event_at: AtomicU64::new(0),
+            is_expelled: AtomicBool::new(false),
         }
     }
 
     /// Sends an event.
-    pub(super) fn emit(&self, name: &str, body: &impl Serialize) -> Result<(), Full> {
-        self.socket.upgrade().ok_or(Full)?.emit(name, body).map_err(|_| Full)
+    pub(super) fn emit(&self, name: &str, body: &impl Serialize) -> Result<(), Unsent> {
+        self.socket.upgrade().ok_or(Unsent::Gone)?.emit(name, body).map_err(|error| match error {
+            SendError::Socket(SocketError::InternalChannelFull) => Unsent::Full,
+            SendError::Socket(SocketError::Closed) | SendError::Serialize(_) => Unsent::Gone,
+        })
     }
 
     /// An event has come from the client.
@@ -58,15 +70,40 @@ impl Wire {
         self.last_event_at.store(now.0, Ordering::Relaxed);
     }
 
-    /// Says why, and asks the client to leave for good: it does not come back by itself.
-    pub(super) fn expel(&self, problem: &Problem) {
-        let _ = self.emit("error", problem);
-        let is_told = self.socket.upgrade().is_some_and(|socket| socket.disconnect().is_ok());
-        if !is_told {
-            self.close_transport();
+    /// Says why, and asks the client to leave for good: it does not come back by itself. What it sends from here on is not
+    /// looked at.
+    pub(super) fn expel(self: &Arc<Self>, problem: Problem) {
+        if self.is_expelled.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.close_within(LEAVE_WITHIN);
+        if self.try_expel(&problem) {
+            return self.close_within(LEAVE_WITHIN);
+        }
+        // Its queue is full, if only because it sends faster than the writer of its socket gets to run.
+        let wire = self.clone();
+        self.lifecycle.spawn(async move {
+            for _ in 0..EXPEL_ATTEMPTS {
+                tokio::time::sleep(EXPEL_RETRY_AFTER).await;
+                if wire.try_expel(&problem) {
+                    return wire.close_within(LEAVE_WITHIN);
+                }
+            }
+            wire.close_transport();
+        });
+    }
+
+    /// Whether the client was asked to leave.
+    pub(super) fn is_expelled(&self) -> bool {
+        self.is_expelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether both the reason and the request to leave are on their way.
+    fn try_expel(&self, problem: &Problem) -> bool {
+        match self.emit("error", problem) {
+            Ok(()) => self.socket.upgrade().is_none_or(|socket| socket.disconnect().is_ok()),
+            Err(Unsent::Full) => false,
+            Err(Unsent::Gone) => true,
+        }
     }
 
     /// Cuts the client off, after what it was sent last has had time to leave, so that it comes back by itself.
@@ -102,8 +139,13 @@ impl Wire {
         }
     }
 
+    /// The session goes on over `connection`.
+    pub(super) fn upgraded(&self, connection: Weak<Connection>) {
+        *self.connection.lock() = Some(connection);
+    }
+
     fn connection(&self) -> Option<Weak<Connection>> {
-        self.transports.upgraded(self.id.as_str()).or_else(|| self.handshake.clone())
+        self.connection.lock().clone()
     }
 
     /// The connection of a client that is on a websocket.
@@ -116,27 +158,30 @@ impl Wire {
     }
 }
 
-impl Outlet for Wire {
-    fn send(&self, id: EventId, payload: &Payload) -> Result<(), Full> {
+/// What the switchboard is given of a wire.
+pub(super) struct WireOutlet(pub(super) Arc<Wire>);
+
+impl Outlet for WireOutlet {
+    fn send(&self, id: EventId, payload: &Payload) -> Result<(), Unsent> {
         let event = match payload {
             Payload::Notice(notice) => ServerEvent::notice(id, notice),
             Payload::Signal(signal) => ServerEvent::signal(id, signal),
         };
         match event.media.map(crate::protocol::Media::attachments) {
             Some(attachments) if !attachments.is_empty() => {
-                let body = WithAttachments::new(&event.body, attachments).map_err(|_| Full)?;
-                self.emit(event.name, &body)
+                let body = WithAttachments::new(&event.body, attachments).map_err(|_| Unsent::Gone)?;
+                self.0.emit(event.name, &body)
             }
-            _ => self.emit(event.name, &event.body),
+            _ => self.0.emit(event.name, &event.body),
         }
     }
 
     fn heard(&self) -> Heard {
         let event = Heard {
-            times: self.events.load(Ordering::Relaxed),
-            at: Timestamp(self.last_event_at.load(Ordering::Relaxed)),
+            times: self.0.events.load(Ordering::Relaxed),
+            at: Timestamp(self.0.last_event_at.load(Ordering::Relaxed)),
         };
-        match self.handshake.as_ref().and_then(Weak::upgrade) {
+        match self.0.connection.lock().as_ref().and_then(Weak::upgrade) {
             Some(connection) => {
                 Heard { times: event.times + connection.reads(), at: event.at.max(connection.last_read_at()) }
             }
@@ -146,8 +191,8 @@ impl Outlet for Wire {
 
     fn close(&self, reason: CloseReason) {
         match reason {
-            CloseReason::Displaced => self.expel(&Problem::replaced()),
-            CloseReason::TooSlow => self.close_transport(),
+            CloseReason::Displaced => self.0.expel(Problem::replaced()),
+            CloseReason::TooSlow => self.0.close_transport(),
         }
     }
 }

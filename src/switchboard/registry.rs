@@ -62,7 +62,7 @@ impl Switchboard {
     /// [`Failure`]; the seat is live all the same.
     pub async fn go_live(&self, arrival: Arrival) -> Result<Arc<Seat>, Failure> {
         let Arrival { seat, missed } = arrival;
-        seat.open(missed);
+        seat.open(missed).await;
         let command = Command::Back {
             user: seat.user().clone(),
             device: seat.device().clone(),

@@ -17,6 +17,10 @@ use crate::switchboard::registry::Missed;
 const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 /// Most messages that wait for a gate to open. Beyond it the socket is closed, and gets them from the inbox when it returns.
 const MAX_HELD: usize = 2048;
+/// What was missed may be more than the queue of a socket holds: how often it is looked at for room, and for how long a client
+/// that takes nothing is waited for.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(10);
+const LOOK_FOR_ROOM_TIMES: usize = 300;
 
 /// Why the switchboard closes a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +31,14 @@ pub enum CloseReason {
     TooSlow,
 }
 
-/// A socket cannot take a message: its queue is full, or it is gone.
+/// A socket cannot take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum Unsent {
+    /// Its queue is full.
+    Full,
+    /// It is gone.
+    Gone,
+}
 
 /// When a client was last heard from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,8 +54,8 @@ pub trait Outlet: Send + Sync {
     /// Sends a message.
     ///
     /// # Errors
-    /// [`Full`].
-    fn send(&self, id: EventId, payload: &Payload) -> Result<(), Full>;
+    /// [`Unsent`].
+    fn send(&self, id: EventId, payload: &Payload) -> Result<(), Unsent>;
 
     /// When the client was last heard from.
     fn heard(&self) -> Heard;
@@ -124,23 +133,49 @@ impl Seat {
 
     /// Lets messages through again, those that were kept back first.
     pub fn release(&self) {
-        self.open(Missed { deliveries: Vec::new(), read_to: EventId(0) });
+        let mut gate = self.gate.lock();
+        gate.is_held = false;
+        for delivery in std::mem::take(&mut gate.held) {
+            self.pass(&mut gate, &delivery);
+        }
     }
 
     /// Opens the gate for the first time: what was missed, then what has come meanwhile, then what comes.
-    pub(super) fn open(&self, missed: Missed) {
+    pub(super) async fn open(&self, missed: Missed) {
         let Missed { deliveries, read_to } = missed;
-        let mut gate = self.gate.lock();
-        gate.is_held = false;
-        let held = std::mem::take(&mut gate.held);
         // Of what was read and is not among the missed, the device needs nothing.
         let needed_from = deliveries.first().map_or(read_to, |first| EventId(first.id.0 - 1));
-        gate.position.received = gate.position.received.max(needed_from);
-        for delivery in &deliveries {
-            self.pass(&mut gate, delivery);
+        let mut waiting = VecDeque::from(deliveries);
+        {
+            let mut gate = self.gate.lock();
+            gate.position.received = gate.position.received.max(needed_from);
+            gate.held.retain(|delivery| delivery.id > read_to);
         }
-        for delivery in held.iter().filter(|delivery| delivery.id > read_to) {
-            self.pass(&mut gate, delivery);
+        for _ in 0..LOOK_FOR_ROOM_TIMES {
+            if self.open_as_far_as_there_is_room(&mut waiting) {
+                return;
+            }
+            tokio::time::sleep(LOOK_FOR_ROOM_EVERY).await;
+        }
+        self.fail(&mut self.gate.lock());
+    }
+
+    /// Whether everything was sent and the gate is open.
+    fn open_as_far_as_there_is_room(&self, waiting: &mut VecDeque<Delivery>) -> bool {
+        let mut gate = self.gate.lock();
+        loop {
+            while let Some(delivery) = waiting.front() {
+                match self.try_pass(&mut gate, delivery) {
+                    Ok(()) => drop(waiting.pop_front()),
+                    Err(Unsent::Full) => return false,
+                    Err(Unsent::Gone) => waiting.clear(),
+                }
+            }
+            if gate.held.is_empty() {
+                gate.is_held = false;
+                return true;
+            }
+            waiting.extend(std::mem::take(&mut gate.held));
         }
     }
 
@@ -185,21 +220,25 @@ impl Seat {
     }
 
     fn pass(&self, gate: &mut Gate, delivery: &Delivery) {
+        if self.try_pass(gate, delivery).is_err() {
+            self.fail(gate);
+        }
+    }
+
+    fn try_pass(&self, gate: &mut Gate, delivery: &Delivery) -> Result<(), Unsent> {
         if gate.is_closed {
-            return;
+            return Err(Unsent::Gone);
         }
         let heard = self.outlet.heard();
         gate.confirm(heard);
-        if self.outlet.send(delivery.id, &delivery.payload).is_err() {
-            self.fail(gate);
-            return;
-        }
+        self.outlet.send(delivery.id, &delivery.payload)?;
         gate.unconfirmed.push_back(Sent {
             id: delivery.id,
             at: self.clock.now(),
             heard_before: heard.times,
             is_description: delivery.payload.is_description(),
         });
+        Ok(())
     }
 
     /// A gap must not open: once a message could not be sent, none after it is. The inbox has them all.

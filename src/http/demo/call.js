@@ -121,7 +121,7 @@ export class Call extends EventTarget {
       await this.#signaling.request('call_accept', { callId: this.id });
     } catch (error) {
       // Refused: answered elsewhere or over. No answer: it may have been accepted, so the other side must be told.
-      if (error instanceof NoAnswer) this.#tellEnd('failed');
+      if (error instanceof NoAnswer && !this.isOver) this.#tellEnd('failed');
       this.finish('failed', 'server', error.message);
       return;
     }
