@@ -98,7 +98,7 @@ fn comma_list(text: &str) -> impl Iterator<Item = &str> {
 
 fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> BackplaneKind {
     const ONLY_EMBEDDED: &str =
-        "this release has only the embedded backplane (one node); BACKPLANE=embedded selects it";
+        "Redis is not in this release, which has only the embedded backplane (one node): BACKPLANE=embedded selects it";
     // REDIS_PORT and its like are not read: where a service is called redis, Kubernetes sets them to its own liking.
     let (given, redis) = (reader.is_given("BACKPLANE"), reader.is_given("REDIS_HOST"));
     match reader.choice("BACKPLANE") {

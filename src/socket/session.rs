@@ -138,11 +138,11 @@ impl Session {
 
     /// An event has come. Checks and queues it, without waiting for anything.
     pub(super) fn receive(self: &Arc<Self>, socket: &Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
+        let now = self.hub.clock.now();
+        self.wire.note_event(now);
         if self.wire.is_expelled() {
             return;
         }
-        let now = self.hub.clock.now();
-        self.wire.note_event(now);
         let reply = Reply::new(socket, &mut value, ack_id);
         let Value::Str(packet, attachments) = value else { return };
         let attachments: Vec<Bytes> = attachments.map(Vec::from).unwrap_or_default();

@@ -76,15 +76,17 @@ impl Wire {
         if self.is_expelled.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.try_expel(&problem) {
-            return self.close_within(LEAVE_WITHIN);
-        }
-        // Its queue is full, if only because it sends faster than the writer of its socket gets to run.
         let wire = self.clone();
         self.lifecycle.spawn(async move {
+            // While it goes on sending it is read on, unheard: a connection closed over unread bytes is reset, and the client
+            // would not learn why. Its queue may be full, too.
+            let mut events = wire.events.load(Ordering::Relaxed);
+            let mut is_told = false;
             for _ in 0..EXPEL_ATTEMPTS {
+                is_told = is_told || wire.emit("error", &problem) != Err(Unsent::Full);
                 tokio::time::sleep(EXPEL_RETRY_AFTER).await;
-                if wire.try_expel(&problem) {
+                let is_quiet = std::mem::replace(&mut events, wire.events.load(Ordering::Relaxed)) == events;
+                if is_told && is_quiet && wire.socket.upgrade().is_none_or(|socket| socket.disconnect().is_ok()) {
                     return wire.close_within(LEAVE_WITHIN);
                 }
             }
@@ -95,15 +97,6 @@ impl Wire {
     /// Whether the client was asked to leave.
     pub(super) fn is_expelled(&self) -> bool {
         self.is_expelled.load(Ordering::Relaxed)
-    }
-
-    /// Whether both the reason and the request to leave are on their way.
-    fn try_expel(&self, problem: &Problem) -> bool {
-        match self.emit("error", problem) {
-            Ok(()) => self.socket.upgrade().is_none_or(|socket| socket.disconnect().is_ok()),
-            Err(Unsent::Full) => false,
-            Err(Unsent::Gone) => true,
-        }
     }
 
     /// Cuts the client off, after what it was sent last has had time to leave, so that it comes back by itself.

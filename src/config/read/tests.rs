@@ -77,7 +77,8 @@ fn production_needs_a_secret_and_a_named_backplane() {
 
 #[test]
 fn redis_is_refused_until_the_embedded_backplane_is_named() {
-    let only = "this release has only the embedded backplane (one node); BACKPLANE=embedded selects it";
+    let only =
+        "Redis is not in this release, which has only the embedded backplane (one node): BACKPLANE=embedded selects it";
     assert_eq!(errors([("BACKPLANE", "redis")]), format!("BACKPLANE: {only}"));
     assert_eq!(errors([("REDIS_HOST", "localhost")]), format!("REDIS_HOST: {only}"));
     assert_eq!(errors([PRODUCTION, SECRET, ("REDIS_HOST", "r")]), format!("REDIS_HOST: {only}"));
