@@ -90,11 +90,11 @@ mod tests {
     fn problems_are_listed_one_per_line() {
         let errors = ConfigErrors(vec![
             Problem::conflict("JWT_SECRET", "NODE_ENV=production needs it"),
-            Problem::Unknown { name: "CALL_TLT".into(), meant: "CALL_TTL" },
+            Problem::Unknown { name: "CALL_RING_TIMOUT".into(), meant: "CALL_RING_TIMEOUT" },
         ]);
         assert_eq!(
             errors.to_string(),
-            "JWT_SECRET: NODE_ENV=production needs it\nunknown variable CALL_TLT; did you mean CALL_TTL?"
+            "JWT_SECRET: NODE_ENV=production needs it\nunknown variable CALL_RING_TIMOUT; did you mean CALL_RING_TIMEOUT?"
         );
     }
 

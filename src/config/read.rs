@@ -220,7 +220,6 @@ fn call(reader: &mut Reader) -> CallConfig {
         caller_away_timeout: reader.duration("CALL_CALLER_AWAY_TIMEOUT"),
         away_timeout: reader.duration("CALL_AWAY_TIMEOUT"),
         busy_window: reader.duration("CALL_BUSY_WINDOW"),
-        ttl: reader.duration("CALL_TTL"),
     }
 }
 
@@ -271,6 +270,9 @@ fn inbox(reader: &mut Reader) -> InboxConfig {
 }
 
 fn logs(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> LogConfig {
+    if reader.is_given("CALL_TTL") {
+        warnings.push("CALL_TTL is ignored: a call is kept for as long as it lives, and a minute longer".into());
+    }
     if reader.is_given("LOG_FILE") {
         warnings.push("LOG_FILE is ignored; LOG_DIR names a directory for log files".into());
     }

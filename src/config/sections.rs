@@ -113,10 +113,8 @@ pub struct CallConfig {
     pub caller_away_timeout: Duration,
     /// How long an accepted call waits for a party that is away.
     pub away_timeout: Duration,
-    /// How long after its last signal an accepted call makes its parties busy.
+    /// How long after its answer an accepted call makes its parties busy.
     pub busy_window: Duration,
-    /// How long the record of an accepted call is kept when nobody touches it.
-    pub ttl: Duration,
 }
 
 /// The transport.

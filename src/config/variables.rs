@@ -209,7 +209,6 @@ const VARIABLES: &[Variable] = &[
     var(Calls, "CALL_CALLER_AWAY_TIMEOUT", Value("15000"), Milliseconds(100, 10 * MINUTE), "How long a call rings on without its caller"),
     var(Calls, "CALL_AWAY_TIMEOUT", Value("60000"), Milliseconds(100, HOUR), "How long an accepted call waits for a party that lost its connection"),
     var(Calls, "CALL_BUSY_WINDOW", Value("300000"), Milliseconds(0, DAY), "How long after its last signal an accepted call makes its parties busy"),
-    var(Calls, "CALL_TTL", Value("7200"), Seconds(1, 7 * DAY / 1000), "How long the record of an accepted call is kept when nobody touches it"),
 
     var(Sockets, "SOCKET_PING_INTERVAL", Value("25000"), Milliseconds(100, 10 * MINUTE), "Time between two pings of a connection"),
     var(Sockets, "SOCKET_PING_TIMEOUT", Value("60000"), Milliseconds(100, 10 * MINUTE), "How long a pong may take"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::backplane::{Delivery, Payload, Position, Registration, Unavailable};
-use crate::call::{Command, Event, State};
+use crate::call::{Audience, Command, Event, State};
 use crate::ids::{CallId, EventId, SessionId, UserId};
 use crate::switchboard::{Failure, Outlet, Seat, Switchboard};
 
@@ -136,7 +136,7 @@ impl Switchboard {
 }
 
 /// Whether a device that has come as far as `start` needs `delivery`. Of a call that is over it needs the end alone, and that
-/// only if the device is one that may have heard of the call.
+/// only if it may have heard of the call: because it was connected before, or because the end is for it and no other.
 fn is_needed(delivery: &Delivery, state: Option<&State>, start: Option<Position>, is_confirmed: bool) -> bool {
     let is_new = start.is_none_or(|start| {
         let seen = if delivery.payload.is_description() { start.described.max(start.received) } else { start.received };
@@ -150,7 +150,7 @@ fn is_needed(delivery: &Delivery, state: Option<&State>, start: Option<Position>
         Payload::Notice(notice) if matches!(notice.event, Event::Accepted { .. }) => {
             is_new && matches!(state, Some(State::Accepted(_)))
         }
-        Payload::Notice(_) => is_new && start.is_some(),
+        Payload::Notice(_) => is_new && (start.is_some() || matches!(delivery.audience, Audience::Only(_))),
         Payload::Signal(_) => is_new && matches!(state, Some(State::Accepted(_))),
     }
 }
