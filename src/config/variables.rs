@@ -208,7 +208,7 @@ const VARIABLES: &[Variable] = &[
     var(Calls, "CALL_MAX_DURATION", Value("86400000"), Milliseconds(100, 7 * DAY), "How long an accepted call may last"),
     var(Calls, "CALL_CALLER_AWAY_TIMEOUT", Value("15000"), Milliseconds(100, 10 * MINUTE), "How long a call rings on without its caller"),
     var(Calls, "CALL_AWAY_TIMEOUT", Value("60000"), Milliseconds(100, HOUR), "How long an accepted call waits for a party that lost its connection"),
-    var(Calls, "CALL_BUSY_WINDOW", Value("300000"), Milliseconds(0, DAY), "How long after its last signal an accepted call makes its parties busy"),
+    var(Calls, "CALL_BUSY_WINDOW", Value("300000"), Milliseconds(0, DAY), "How long after its answer a call makes its parties busy; later their devices are asked"),
 
     var(Sockets, "SOCKET_PING_INTERVAL", Value("25000"), Milliseconds(100, 10 * MINUTE), "Time between two pings of a connection"),
     var(Sockets, "SOCKET_PING_TIMEOUT", Value("60000"), Milliseconds(100, 10 * MINUTE), "How long a pong may take"),

@@ -148,7 +148,9 @@ impl Seat {
         let mut waiting = VecDeque::from(deliveries);
         {
             let mut gate = self.gate.lock();
-            gate.position.received = gate.position.received.max(needed_from);
+            // A client may name an event that never was; it is not to wait for it.
+            gate.position.received = gate.position.received.min(read_to).max(needed_from);
+            gate.position.described = gate.position.described.min(read_to);
             gate.held.retain(|delivery| delivery.id > read_to);
         }
         for _ in 0..LOOK_FOR_ROOM_TIMES {
