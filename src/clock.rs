@@ -68,11 +68,13 @@ impl Clock {
     }
 
     /// A clock that starts at `epoch` and advances with tokio's, so that a test can move it.
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
     pub fn following_tokio(epoch: Timestamp) -> Self {
         Self(Source::Tokio { origin: Instant::now(), epoch })
     }
 
     /// The time.
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
     pub fn now(&self) -> Timestamp {
         match self.0 {
             Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),

@@ -14,11 +14,12 @@ mod seat;
 
 use std::sync::Arc;
 
+pub use crate::backplane::{Payload, Registration};
 pub use line::Line;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
-use crate::backplane::{Backplane, Outgoing, Payload, Unavailable};
+use crate::backplane::{Backplane, Outgoing, Unavailable};
 use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};

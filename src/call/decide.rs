@@ -6,6 +6,7 @@ use crate::ids::UserId;
 
 /// What came of a command that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made, never kept")]
 pub enum Decision {
     /// The call is another one than before.
     Changed(Transition),

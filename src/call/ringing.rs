@@ -18,7 +18,7 @@ impl Call {
             Command::Accept { by } if by.user != self.callee => Err(Refusal::NotTheCallee),
             // Answered after the deadline, before anybody looked: the time-out stands, and is about to be acted on.
             Command::Accept { .. } if now >= ringing.until => Ok(self.time_out(now)),
-            Command::Accept { by } => Ok(self.accept(ringing, by, now, rules)),
+            Command::Accept { by } => Ok(self.accept(ringing, &by, now, rules)),
             Command::Reject { by, .. } if by.user != self.callee => Err(Refusal::NotTheCallee),
             Command::Reject { by, reason } => Ok(self.reject(&by, reason, now)),
             Command::End { by, hangup } => self.hang_up_ringing(&by, hangup, now),
@@ -42,7 +42,7 @@ impl Call {
         }
     }
 
-    fn accept(&self, ringing: Ringing, by: Actor, now: Timestamp, rules: &Rules) -> Decision {
+    fn accept(&self, ringing: Ringing, by: &Actor, now: Timestamp, rules: &Rules) -> Decision {
         let accepted = Accepted {
             at: now,
             until: now.plus(rules.max_duration),
@@ -53,7 +53,7 @@ impl Call {
         };
         let effects = vec![
             self.tell_caller(now, Event::Accepted { callee: self.callee.clone() }),
-            self.tell_others_of_callee(&by, Elsewhere::Answered, now),
+            self.tell_others_of_callee(by, Elsewhere::Answered, now),
             self.stop_ringing(),
         ];
         Transition::changed(Call { state: State::Accepted(accepted), ..self.clone() }, effects)

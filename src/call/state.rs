@@ -156,10 +156,10 @@ impl Call {
             State::Ringing(ringing) => {
                 Some(ringing.caller_given_up_at.map_or(ringing.until, |at| at.min(ringing.until)))
             }
-            State::Accepted(accepted) => [accepted.caller_given_up_at, accepted.callee_given_up_at]
-                .into_iter()
-                .flatten()
-                .fold(Some(accepted.until), |first, at| first.map(|first| first.min(at))),
+            State::Accepted(accepted) => {
+                let given_up_at = [accepted.caller_given_up_at, accepted.callee_given_up_at];
+                Some(given_up_at.into_iter().flatten().fold(accepted.until, Timestamp::min))
+            }
             State::Over(_) => None,
         }
     }

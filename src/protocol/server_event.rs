@@ -20,6 +20,7 @@ pub struct ServerEvent<'a> {
 
 /// The payload of an event; fields that an event does not have are left out.
 #[derive(Debug, Serialize)]
+#[expect(clippy::option_option, reason = "an avatar may be left out, and may be null")]
 #[serde(rename_all = "camelCase")]
 pub struct Body<'a> {
     call_id: String,

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::backplane;
 use crate::ids::{DeviceId, UserId};
 use crate::protocol::{Problem, Registered, Registration};
 use crate::socket::reply::Reply;
 use crate::socket::session::Session;
 use crate::socket::wire::WireOutlet;
-use crate::switchboard::{Arrival, Failure, Seat};
+use crate::switchboard::{self, Arrival, Failure, Seat};
 
 /// What `register` came to.
 enum Outcome {
@@ -44,7 +43,7 @@ impl Session {
     async fn register(&self, registration: Registration) -> Result<Outcome, Problem> {
         let Registration { user, device, platform, push_token, last_event } = registration;
         self.check_user(&user)?;
-        let registering = backplane::Registration {
+        let registering = switchboard::Registration {
             user: user.clone(),
             device,
             session: self.id().clone(),
@@ -52,20 +51,20 @@ impl Session {
             push_token,
             at: self.hub().clock.now(),
         };
-        let switchboard = &self.hub().switchboard;
+        let calls = &self.hub().switchboard;
         if let Some(seat) = self.seat() {
             if registering.device.as_ref().is_none_or(|device| device == seat.device()) {
                 let device = seat.device().clone();
-                let registering = backplane::Registration { device: Some(device.clone()), ..registering };
-                switchboard.register_again(registering).await.map_err(|_| Problem::unavailable())?;
+                let registering = switchboard::Registration { device: Some(device.clone()), ..registering };
+                calls.register_again(registering).await.map_err(|_| Problem::unavailable())?;
                 return Ok(Outcome::Again(device));
             }
             // The same socket under another device: as if it had gone and come back.
             self.set_seat(None);
-            switchboard.leave(&seat).await.map_err(|_| Problem::unavailable())?;
+            calls.leave(&seat).await.map_err(|_| Problem::unavailable())?;
         }
         let outlet = Arc::new(WireOutlet(self.wire().clone()));
-        let arrival = switchboard.register(registering, last_event, outlet).await;
+        let arrival = calls.register(registering, last_event, outlet).await;
         let arrival = arrival.map_err(|_| Problem::unavailable())?;
         self.claim_user(user);
         self.set_seat(Some(arrival.seat.clone()));

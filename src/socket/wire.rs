@@ -9,7 +9,6 @@ use serde::Serialize;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
 
-use crate::backplane::Payload;
 use crate::clock::Timestamp;
 use crate::ids::{EventId, SessionId};
 use crate::lifecycle::Lifecycle;
@@ -17,7 +16,7 @@ use crate::listener::Connection;
 use crate::protocol::{Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
 use crate::socket::transports::Transports;
-use crate::switchboard::{CloseReason, Heard, Outlet, Unsent};
+use crate::switchboard::{CloseReason, Heard, Outlet, Payload, Unsent};
 
 /// How long a client that was told to leave may take to hang up.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -26,6 +25,8 @@ const FLUSH_WITHIN: Duration = Duration::from_millis(100);
 /// How often, and after what pauses, a client whose queue is full is asked to leave before it is cut off.
 const EXPEL_ATTEMPTS: usize = 50;
 const EXPEL_RETRY_AFTER: Duration = Duration::from_millis(20);
+/// After how many attempts a client that never falls silent is asked all the same.
+const EXPEL_UNQUIET_AFTER: usize = 10;
 
 /// Speaks to one client.
 pub(super) struct Wire {
@@ -82,11 +83,12 @@ impl Wire {
             // would not learn why. Its queue may be full, too.
             let mut events = wire.events.load(Ordering::Relaxed);
             let mut is_told = false;
-            for _ in 0..EXPEL_ATTEMPTS {
+            for attempt in 0..EXPEL_ATTEMPTS {
                 is_told = is_told || wire.emit("error", &problem) != Err(Unsent::Full);
                 tokio::time::sleep(EXPEL_RETRY_AFTER).await;
                 let is_quiet = std::mem::replace(&mut events, wire.events.load(Ordering::Relaxed)) == events;
-                if is_told && is_quiet && wire.socket.upgrade().is_none_or(|socket| socket.disconnect().is_ok()) {
+                let is_time = is_told && (is_quiet || attempt >= EXPEL_UNQUIET_AFTER);
+                if is_time && wire.socket.upgrade().is_none_or(|socket| socket.disconnect().is_ok()) {
                     return wire.close_within(LEAVE_WITHIN);
                 }
             }

@@ -1,6 +1,7 @@
 //! Sockets come and go: registration, what was missed, and who is told of a departure.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::backplane::{Delivery, Payload, Position, Registration, Unavailable};
@@ -122,9 +123,8 @@ impl Switchboard {
         let mut deliveries = Vec::new();
         for delivery in inbox.into_iter().filter(|delivery| seat.is_meant(&delivery.audience)) {
             let call_id = delivery.payload.call_id();
-            if !stations.contains_key(&call_id) {
-                let state = self.backplane.load(call_id).await?.map(|stored| stored.call.state.clone());
-                stations.insert(call_id, state);
+            if let Entry::Vacant(unknown) = stations.entry(call_id) {
+                unknown.insert(self.backplane.load(call_id).await?.map(|stored| stored.call.state.clone()));
             }
             let state = stations.get(&call_id).and_then(Option::as_ref);
             if is_needed(&delivery, state, start, is_confirmed) {

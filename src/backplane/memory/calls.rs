@@ -42,7 +42,7 @@ impl Records {
         self.calls.get(&id).map(|record| record.version)
     }
 
-    fn put(&mut self, call: Arc<Call>, forget_at: Option<Timestamp>) -> Option<Timestamp> {
+    fn put(&mut self, call: &Arc<Call>, forget_at: Option<Timestamp>) -> Option<Timestamp> {
         let before = self.calls.get(&call.id);
         let version = before.map_or(0, |record| record.version.0) + 1;
         let before = before.and_then(|record| record.deadline);
@@ -74,16 +74,16 @@ impl State {
                 }
             }
         }
-        self.put(Arc::new(call), now, config);
+        self.put(&Arc::new(call), now, config);
         for outgoing in outbox {
             self.users.send(outgoing, now, config);
         }
         Committed::Done
     }
 
-    fn put(&mut self, call: Arc<Call>, now: Timestamp, config: &MemoryConfig) {
+    fn put(&mut self, call: &Arc<Call>, now: Timestamp, config: &MemoryConfig) {
         let is_live = call.is_live();
-        let before = self.records.put(call.clone(), (!is_live).then(|| now.plus(config.over_ttl)));
+        let before = self.records.put(call, (!is_live).then(|| now.plus(config.over_ttl)));
         self.move_deadline(call.id, before, call.deadline());
         for user in [&call.caller.user, &call.callee] {
             self.users.set_live(user, call.id, is_live, now);

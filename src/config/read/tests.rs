@@ -31,7 +31,6 @@ fn nothing_set_is_development_with_a_secret_of_its_own() {
     assert!(config.server.worker_threads >= 1);
     assert_eq!(config.auth.token_lifetime, Duration::from_secs(7 * 86_400));
     assert_eq!(config.call.ring_timeout, Duration::from_secs(45));
-    assert_eq!(config.call.ttl, Duration::from_secs(7200));
     assert_eq!(config.limits.max_payload, 1_000_000);
     assert_eq!(config.logs.level, Level::INFO);
     assert_eq!(config.logs.format, LogFormat::Text);

@@ -1,0 +1,338 @@
+//! The house rules that no compiler checks: who may use whom, where the outside world is let in, size, headers, words
+//! that must not stay, and the documents that must say what is true.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who may use whom: each room (`src/<room>.rs` and `src/<room>/`) and the rooms it may name.
+/// `ids` and `clock` are open to all; a room may always name itself.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("main", &["app", "auth", "cli", "config", "lifecycle", "telemetry"]),
+    (
+        "app",
+        &[
+            "auth",
+            "backplane",
+            "call",
+            "config",
+            "http",
+            "lifecycle",
+            "listener",
+            "protocol",
+            "push",
+            "socket",
+            "switchboard",
+            "telemetry",
+            "turn",
+        ],
+    ),
+    ("cli", &["auth", "config"]),
+    ("config", &[]),
+    ("ids", &[]),
+    ("clock", &[]),
+    ("lifecycle", &[]),
+    ("listener", &["config", "lifecycle"]),
+    ("telemetry", &["config"]),
+    ("auth", &["config"]),
+    ("call", &[]),
+    ("protocol", &["call"]),
+    ("backplane", &["call", "config", "protocol"]),
+    ("push", &["call", "config"]),
+    ("turn", &["config"]),
+    ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
+    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard"]),
+    ("http", &["auth", "config", "lifecycle", "telemetry", "turn"]),
+];
+const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
+
+/// Paths of the outside world, and where alone under `src` they may be named (prefixes of file names).
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("redis::", &["src/backplane/redis"]),
+    ("bb8_redis::", &["src/backplane/redis"]),
+    ("socketioxide::", &["src/socket"]),
+    ("engineioxide::", &["src/socket"]),
+    ("std::env", &["src/config", "src/main.rs", "src/cli"]),
+    ("dotenvy::", &["src/config", "src/main.rs"]),
+    ("jsonwebtoken::", &["src/auth"]),
+];
+
+/// Rooms that never name a path.
+const NEVER_IN: &[(&str, &[&str])] =
+    &[("serde", &["src/call"]), ("tokio::", &["src/call"]), ("tracing::", &["src/call"])];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["common", "helpers", "manager", "misc", "util", "utils"];
+
+/// What must not stay in any source. Written in two halves so that this file may be checked too.
+const MUST_NOT_STAY: &[&str] = &[
+    concat!("#[ig", "nore"),
+    concat!("to", "do!("),
+    concat!("unimple", "mented!("),
+    concat!("db", "g!("),
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+];
+
+/// What must not stay in tests: waiting by the clock, and tests that do not run.
+const NOT_IN_TESTS: &[&str] = &[
+    concat!("sle", "ep("),
+    concat!(".sk", "ip("),
+    concat!(".on", "ly("),
+    concat!(".to", "do("),
+    concat!("sk", "ip: "),
+    concat!("on", "ly: "),
+];
+
+const MAX_LINES: usize = 400;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A source file: its path as `src/call/decide.rs`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+/// All files under `folders` whose name ends so, in a steady order. Nothing that npm or cargo made.
+fn sources(folders: &[&str], ending: &str) -> Vec<Source> {
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = waiting.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.map(|entry| entry.expect("the folder is readable")) {
+            let path = entry.path();
+            if path.is_dir() {
+                if !path.ends_with("node_modules") {
+                    waiting.push(path);
+                }
+            } else if path.to_string_lossy().ends_with(ending) {
+                let name =
+                    path.strip_prefix(root()).expect("it is below the root").to_string_lossy().replace('\\', "/");
+                found.push(Source { path: name, text: read(&path) });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn rust() -> Vec<Source> {
+    let found = sources(&["src", "tests", "benches"], ".rs");
+    assert!(found.iter().any(|source| source.path == "src/main.rs"), "no sources found");
+    found
+}
+
+/// Fails with all of `problems`, one on a line.
+fn expect_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+/// The top-level room of a file under `src`.
+fn room_of(path: &str) -> &str {
+    let inside = path.strip_prefix("src/").unwrap_or(path);
+    inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+}
+
+/// The lines of a file with their numbers, without comments and without the unit tests at its end.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let all: Vec<&str> = text.lines().collect();
+    let tests = all.windows(2).position(|two| two[0].trim() == "#[cfg(test)]" && two[1].starts_with("mod tests {"));
+    let code = tests.unwrap_or(all.len());
+    all.into_iter()
+        .take(code)
+        .enumerate()
+        .map(|(index, line)| (index + 1, line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// The first names of all paths in `line` that start with `prefix`, as `call` in `crate::call::Call`.
+fn names_after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    line.match_indices(prefix).filter(|(at, _)| !continues_a_name(line, *at)).map(move |(at, _)| {
+        let rest = &line[at + prefix.len()..];
+        &rest[..rest.find(|c: char| !is_name(c)).unwrap_or(rest.len())]
+    })
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Whether what stands at `at` is the rest of a longer name or path.
+fn continues_a_name(line: &str, at: usize) -> bool {
+    line[..at].chars().next_back().is_some_and(|before| is_name(before) || before == ':')
+}
+
+#[test]
+fn who_may_use_whom() {
+    let mut problems = Vec::new();
+    for Source { path, text } in sources(&["src"], ".rs").iter().filter(|source| source.path != "src/lib.rs") {
+        let room = room_of(path);
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+            problems.push(format!("{path}: the room `{room}` is not in the table MAY_USE of tests/tidy.rs"));
+            continue;
+        };
+        for (number, line) in code_lines(text) {
+            for used in names_after(line, "crate::").chain(names_after(line, "switchboard::")) {
+                if used.is_empty() {
+                    problems.push(format!("{path}:{number}: name the room in the path: `use crate::room`"));
+                } else if MAY_USE.iter().any(|(name, _)| *name == used)
+                    && used != room
+                    && !OPEN_TO_ALL.contains(&used)
+                    && !allowed.contains(&used)
+                {
+                    problems.push(format!("{path}:{number}: `{room}` may not use `{used}`"));
+                }
+            }
+            if line.contains(concat!("super::", "super")) {
+                problems.push(format!("{path}:{number}: name the room instead of climbing twice"));
+            }
+        }
+    }
+    expect_none(&problems);
+}
+
+#[test]
+fn the_outside_world_comes_in_by_its_door() {
+    let mut problems = Vec::new();
+    for Source { path, text } in &sources(&["src"], ".rs") {
+        for (number, line) in code_lines(text) {
+            let names = |world: &str| line.match_indices(world).any(|(at, _)| !continues_a_name(line, at));
+            let is_in = |places: &[&str]| places.iter().any(|place| path.starts_with(place));
+            for (world, doors) in ONLY_IN {
+                if names(world) && !is_in(doors) {
+                    problems.push(format!("{path}:{number}: `{world}` belongs in {}", doors.join(", ")));
+                }
+            }
+            for (world, places) in NEVER_IN {
+                if names(world) && is_in(places) {
+                    problems.push(format!("{path}:{number}: `{world}` has no place here"));
+                }
+            }
+        }
+    }
+    expect_none(&problems);
+}
+
+#[test]
+fn files_say_what_they_are_and_stay_small() {
+    let mut problems = Vec::new();
+    for Source { path, text } in &rust() {
+        if !text.starts_with("//!") {
+            problems.push(format!("{path}: opens without `//!`"));
+        }
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            problems.push(format!("{path}: {lines} lines, more than {MAX_LINES}"));
+        }
+        let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
+        if EMPTY_NAMES.contains(&name) || path.split('/').any(|part| EMPTY_NAMES.contains(&part)) {
+            problems.push(format!("{path}: a name that says nothing; name the room"));
+        }
+        if name == "mod" {
+            problems.push(format!("{path}: the door of a room stands beside it: room.rs"));
+        }
+    }
+    expect_none(&problems);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut all = rust();
+    all.extend(sources(&["src", "tests"], "js"));
+    let mut problems = Vec::new();
+    for Source { path, text } in &all {
+        for (index, line) in text.lines().enumerate() {
+            let tests = if path.starts_with("tests/") { NOT_IN_TESTS } else { &[] };
+            for word in MUST_NOT_STAY.iter().chain(tests).filter(|word| line.contains(**word)) {
+                problems.push(format!("{path}:{}: `{word}`", index + 1));
+            }
+        }
+    }
+    expect_none(&problems);
+}
+
+#[test]
+fn the_documents_exist_and_name_every_room() {
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE"] {
+        assert!(!read(&root().join(name)).trim().is_empty(), "{name} is empty");
+    }
+    let architecture = read(&root().join("ARCHITECTURE.md"));
+    let rooms: BTreeSet<String> =
+        sources(&["src"], ".rs").iter().map(|source| room_of(&source.path).to_owned()).collect();
+    let mut problems = Vec::new();
+    for room in &rooms {
+        let named = architecture.contains(&format!("`{room}`")) || architecture.contains(&format!("{room}.rs"));
+        if !named {
+            problems.push(format!("ARCHITECTURE.md does not name the room `{room}`"));
+        }
+    }
+    for named in paths_in(&architecture) {
+        if !root().join(&named).exists() {
+            problems.push(format!("ARCHITECTURE.md names {named}, which does not exist"));
+        }
+    }
+    expect_none(&problems);
+}
+
+/// All paths below `src`, `tests` and `benches` that a text names.
+fn paths_in(text: &str) -> BTreeSet<String> {
+    let is_path = |c: char| is_name(c) || matches!(c, '/' | '.' | '-');
+    text.split(|c: char| !is_path(c))
+        .map(|word| word.trim_end_matches(['.', '/']))
+        .filter(|word| ["src/", "tests/", "benches/"].iter().any(|folder| word.starts_with(folder)))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_readme_lists_every_variable_as_the_server_reads_it() {
+    let readme = read(&root().join("README.md"));
+    let rows = |text: &str| -> BTreeSet<String> {
+        text.lines().filter(|line| variable_of(line).is_some()).map(str::to_owned).collect()
+    };
+    let (written, wanted) = (rows(&readme), rows(&switchboard::config::markdown_table()));
+    assert_eq!(wanted.len(), switchboard::config::variables().len(), "every variable has a row of its own");
+    let mut problems = Vec::new();
+    problems.extend(wanted.difference(&written).map(|row| format!("README.md lacks: {row}")));
+    problems.extend(written.difference(&wanted).map(|row| format!("README.md says what is not so: {row}")));
+    expect_none(&problems);
+}
+
+/// The variable a table row is about: `PORT` of a row that begins so, with a name in capitals in backquotes.
+fn variable_of(row: &str) -> Option<&str> {
+    let name = row.trim().strip_prefix("| `")?.split('`').next()?;
+    let is_variable = name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    is_variable.then_some(name)
+}
+
+#[test]
+fn the_node_lock_file_names_no_download_address() {
+    let lock = read(&root().join("tests/node/package-lock.json"));
+    let named: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\": \"http")).collect();
+    assert!(named.is_empty(), "run `npm install --omit-lockfile-registry-resolved`: {named:?}");
+}
+
+#[test]
+fn this_test_reads_code_as_it_should() {
+    let names = |line| names_after(line, "crate::").collect::<Vec<_>>();
+    assert_eq!(names("use crate::call::{Call, Party};"), ["call"]);
+    assert_eq!(names("pub(crate) fn f(a: crate::ids::UserId) -> crate::call::Call {"), ["ids", "call"]);
+    assert_eq!(names("use crate::{call, ids};"), [""]);
+    assert_eq!(names("use other_crate::call;"), [] as [&str; 0]);
+    let code: Vec<usize> =
+        code_lines("a\n// b\n\nc\n#[cfg(test)]\nmod tests {\nuse x;\n}").map(|(number, _)| number).collect();
+    assert_eq!(code, [1, 3, 4]);
+    assert_eq!(variable_of("| `CALL_RING_TIMEOUT` | `45000` | ms |"), Some("CALL_RING_TIMEOUT"));
+    assert_eq!(variable_of("| `E301` | payload |"), None);
+    assert_eq!(variable_of("| `register` | x |"), None);
+    let expected: BTreeSet<String> = ["src/call/decide.rs", "tests/it"].map(str::to_owned).into();
+    assert_eq!(paths_in("see `src/call/decide.rs`, and tests/it/."), expected);
+}
