@@ -133,8 +133,8 @@ impl Listener {
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
         let counted = Counted::new(&self.open);
-        let connection = Arc::new(Connection::new(stream, self.clock, counted));
-        let io = TokioIo::new(Io::new(connection.clone()));
+        let (connection, io) = Connection::open(stream, self.clock, counted);
+        let io = TokioIo::new(io);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::downgrade(&connection));
             let answer = answer.clone();

@@ -20,7 +20,7 @@ pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
 use crate::backplane::{Backplane, Outgoing, Unavailable};
-use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
+use crate::call::{Actor, Audience, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
 use crate::protocol::{Reachability, Signal, SignalRequest};
@@ -179,14 +179,5 @@ impl Switchboard {
         } else {
             Reachability::None
         })
-    }
-}
-
-/// What became of a call, in the words of the log.
-fn word(call: &Call) -> &'static str {
-    match &call.state {
-        State::Ringing(_) => "ringing",
-        State::Accepted(_) => "accepted",
-        State::Over(over) => over.word(),
     }
 }

@@ -1,9 +1,7 @@
 //! Builds the typed sections and checks them against each other.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::thread;
 
 use axum::http::HeaderValue;
 use base64::Engine;
@@ -61,7 +59,6 @@ pub(super) fn config(vars: Vec<(String, String)>) -> Result<Config, ConfigErrors
 }
 
 fn server(reader: &mut Reader) -> ServerConfig {
-    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
     ServerConfig {
         host: reader
             .parsed("HOST", |text, _| match text {
@@ -71,7 +68,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         port: reader.number("PORT"),
         cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),
-        worker_threads: reader.optional_number("WORKER_THREADS").unwrap_or_else(cores),
+        worker_threads: reader.number("WORKER_THREADS"),
         shutdown_timeout: reader.duration("SHUTDOWN_TIMEOUT"),
     }
 }

@@ -176,7 +176,7 @@ const VARIABLES: &[Variable] = &[
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
-    var(Server, "WORKER_THREADS", Chosen("number of cores"), Number(1, 1024), "Threads that run the server"),
+    var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; each message costs less CPU on one, so add nodes before threads"),
     var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
 
     var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),

@@ -11,13 +11,15 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::clock::{Clock, Timestamp};
 use crate::listener::Counted;
 
 /// A TCP connection.
 pub struct Connection {
-    stream: TcpStream,
+    /// Half of the stream, because only the other half, [`Io`]'s, can be read without a second system call that finds nothing.
+    stream: OwnedWriteHalf,
     reads: AtomicU64,
     last_read_at: AtomicU64,
     clock: Clock,
@@ -25,9 +27,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, clock: Clock, counted: Counted) -> Self {
-        let opened_at = AtomicU64::new(clock.now().0);
-        Self { stream, reads: AtomicU64::new(0), last_read_at: opened_at, clock, _counted: counted }
+    /// The connection over `stream`, and what reads and writes it.
+    pub(super) fn open(stream: TcpStream, clock: Clock, counted: Counted) -> (Arc<Self>, Io) {
+        let (read, write) = stream.into_split();
+        let connection = Arc::new(Self {
+            stream: write,
+            reads: AtomicU64::new(0),
+            last_read_at: AtomicU64::new(clock.now().0),
+            clock,
+            _counted: counted,
+        });
+        let io = Io { read, connection: connection.clone(), already_read: Bytes::new() };
+        (connection, io)
     }
 
     /// How often bytes have come from the client.
@@ -43,7 +54,7 @@ impl Connection {
     /// Closes the connection, whatever is under way on it.
     pub fn close(&self) {
         // Fails only where the client was faster.
-        let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(Shutdown::Both);
     }
 
     fn note_read(&self) {
@@ -61,16 +72,13 @@ impl fmt::Debug for Connection {
 /// Reads and writes a [`Connection`]. There must be one reader and one writer at a time.
 #[derive(Debug)]
 pub struct Io {
+    read: OwnedReadHalf,
     connection: Arc<Connection>,
     /// What was read beyond the end of the last request before the connection changed hands.
     already_read: Bytes,
 }
 
 impl Io {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, already_read: Bytes::new() }
-    }
-
     /// The same connection with `already_read` in front of what comes.
     #[must_use]
     pub fn with_already_read(self, already_read: Bytes) -> Self {
@@ -86,21 +94,12 @@ impl AsyncRead for Io {
             self.already_read.advance(length);
             return Poll::Ready(Ok(()));
         }
-        let stream = &self.connection.stream;
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read(buf.initialize_unfilled()) {
-                Ok(length) => {
-                    if length > 0 {
-                        buf.advance(length);
-                        self.connection.note_read();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.connection.note_read();
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -110,7 +109,7 @@ impl Io {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.connection.stream;
+        let stream = self.connection.stream.as_ref();
         loop {
             ready!(stream.poll_write_ready(cx))?;
             match write(stream) {
@@ -143,7 +142,7 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match socket2::SockRef::from(&self.connection.stream).shutdown(Shutdown::Write) {
+        Poll::Ready(match socket2::SockRef::from(self.connection.stream.as_ref()).shutdown(Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
             _ => Ok(()),
         })

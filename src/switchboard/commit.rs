@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::backplane::{Commit, Committed, Expected, Outgoing, Payload};
-use crate::call::{Actor, Call, Command, Decision, Effect, Initiation, Request, Transition};
+use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
 use crate::ids::{CallId, UserId};
-use crate::switchboard::{Begun, Failure, NewCall, Switchboard, word};
+use crate::switchboard::{Begun, Failure, NewCall, Switchboard};
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
 /// only a few times in its life.
@@ -101,11 +101,33 @@ impl Switchboard {
         let commit = Commit { expected, call: Call::clone(call), outbox };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
-            tracing::info!(call_id = %call.id, state = word(call), "call changed");
+            note(call);
             for (user, wake) in wakes {
                 self.push.wake(&user, wake);
             }
         }
         Ok(committed)
+    }
+}
+
+/// One line for each call, when it is over; the way there only for who wants to see it.
+fn note(call: &Call) {
+    let Call { id, caller, callee, .. } = call;
+    match &call.state {
+        State::Ringing(_) => tracing::debug!(call_id = %id, caller = %caller.user, %callee, "a call rings"),
+        State::Accepted(_) => tracing::debug!(call_id = %id, caller = %caller.user, %callee, "a call is under way"),
+        State::Over(over) => {
+            let answered_at = over.accepted_at.unwrap_or(over.at);
+            let rang_ms = call.created_at.until(answered_at).as_millis();
+            let talked_ms = answered_at.until(over.at).as_millis();
+            let how = match &over.outcome {
+                Outcome::Ended(EndReason::HungUp(_)) => "hung_up",
+                Outcome::Ended(EndReason::Replaced) => "replaced",
+                Outcome::Ended(EndReason::ConnectionLost) => "connection_lost",
+                Outcome::Ended(EndReason::MaxDuration) => "max_duration",
+                Outcome::Rejected | Outcome::TimedOut => over.word(),
+            };
+            tracing::info!(call_id = %id, caller = %caller.user, %callee, how, rang_ms, talked_ms, "a call is over");
+        }
     }
 }

@@ -1,0 +1,206 @@
+//! Whole calls at a steady rate: CPU of the server per call and per relayed message, set-up, ring and candidate times, failures.
+//!
+//! Open loop: a call starts when it is due, whatever became of the earlier ones; if no pair is free it counts as failed.
+//! The window opens after a warm-up and counts what completes in it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::Failure;
+use crate::options::{Kind, Options};
+use crate::pair::{CANDIDATES, Observed, Pair, Script};
+use crate::report::{Table, ms, quantile_ms};
+use crate::subject::{CpuUsed, Subject};
+
+const WARM_UP: Duration = Duration::from_secs(4);
+const WARM_UP_RATE: u32 = 150;
+/// Before each window at its own rate.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Clients give up on an answer after 5 s.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+const USUAL_RUNS: u16 = 3;
+
+pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
+    let mut tables: Vec<Table> =
+        options.rates.iter().map(|rate| Table::new(format!("calls: {rate} per second"))).collect();
+    for run in 0..options.runs(USUAL_RUNS) {
+        for kind in options.kinds() {
+            println!("calls, run {}: {}", run + 1, kind.name());
+            let subject = Subject::start(kind, options.peer_store).await?;
+            let script = Script { gap: options.gap(), candidates: CANDIDATES, hang_up: true };
+            let mut exchange = Exchange::open(subject.address, options.pairs, script).await?;
+            exchange.run(WARM_UP_RATE, WARM_UP, &mut Tally::default()).await?;
+            for (rate, table) in options.rates.iter().zip(&mut tables) {
+                exchange.run(*rate, SETTLE, &mut Tally::default()).await?;
+                let mut tally = Tally::default();
+                let before = subject.cpu()?;
+                let took = exchange.run(*rate, options.window(), &mut tally).await?;
+                tally.enter(table, kind, &subject.cpu()?.since(before), took);
+                exchange.settle().await?;
+            }
+        }
+    }
+    tables.iter().for_each(Table::print);
+    Ok(())
+}
+
+/// The pairs, which of them are free, and how they tell what became of a call.
+struct Exchange {
+    starts: Vec<Sender<()>>,
+    free: VecDeque<usize>,
+    under_way: usize,
+    ended: Receiver<Ended>,
+    pairs: JoinSet<()>,
+}
+
+struct Ended {
+    pair: usize,
+    outcome: Result<Observed, Failure>,
+    /// Whether the pair can have another call.
+    alive: bool,
+}
+
+impl Exchange {
+    async fn open(server: SocketAddr, count: u32, script: Script) -> Result<Self, Failure> {
+        // A pair has at most one message in it.
+        let (report, ended) = mpsc::channel(count as usize);
+        let mut exchange =
+            Self { starts: Vec::new(), free: VecDeque::new(), under_way: 0, ended, pairs: JoinSet::new() };
+        for number in 0..count {
+            let (start, started) = mpsc::channel(1);
+            let pair = Pair::register(server, number).await?;
+            exchange.free.push_back(exchange.starts.len());
+            exchange.pairs.spawn(serve(exchange.starts.len(), pair, script, started, report.clone()));
+            exchange.starts.push(start);
+        }
+        Ok(exchange)
+    }
+
+    /// Starts calls at `rate` for `length` and notes what completes; says how long it really took.
+    async fn run(&mut self, rate: u32, length: Duration, tally: &mut Tally) -> Result<Duration, Failure> {
+        let begin = Instant::now();
+        let interval = Duration::from_secs(1) / rate;
+        let mut due = begin;
+        // Waits on calls that end and on the moment the next one is due.
+        while due.duration_since(begin) < length {
+            tokio::select! {
+                ended = self.ended.recv() => self.note(ended.ok_or("all pairs are gone")?, tally),
+                () = sleep_until(due) => {
+                    due += interval;
+                    self.start(tally);
+                }
+            }
+        }
+        Ok(begin.elapsed())
+    }
+
+    fn start(&mut self, tally: &mut Tally) {
+        tally.started += 1;
+        match self.free.pop_front() {
+            None => tally.fail("no pair is free"),
+            Some(pair) if self.starts[pair].try_send(()).is_ok() => self.under_way += 1,
+            // Its task has ended; the pair does not come back.
+            Some(_) => tally.fail("a connection was lost between calls"),
+        }
+    }
+
+    fn note(&mut self, ended: Ended, tally: &mut Tally) {
+        self.under_way -= 1;
+        if ended.alive {
+            self.free.push_back(ended.pair);
+        }
+        match ended.outcome {
+            Ok(observed) => tally.complete(observed),
+            Err(error) => tally.fail(&error.to_string()),
+        }
+    }
+
+    /// Waits for the calls under way, so that the next window does not begin with them.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        while self.under_way > 0 {
+            let ended = timeout(2 * CALL_DEADLINE, self.ended.recv()).await?;
+            self.note(ended.ok_or("all pairs are gone")?, &mut Tally::default());
+        }
+        Ok(())
+    }
+}
+
+/// Serves one pair: answers its pings between calls, plays a call when told to. Ends when the exchange or a connection is gone.
+async fn serve(number: usize, mut pair: Pair, script: Script, mut starts: Receiver<()>, report: Sender<Ended>) {
+    loop {
+        tokio::select! {
+            start = starts.recv() => if start.is_none() { return },
+            packet = pair.caller.receive() => if packet.is_err() { return } else { continue },
+            packet = pair.callee.receive() => if packet.is_err() { return } else { continue },
+        }
+        let mut call_id = String::new();
+        let played = timeout(CALL_DEADLINE, pair.play(script, &mut call_id)).await;
+        let outcome = played.unwrap_or_else(|_| Err("not over in time".into()));
+        let alive = match &outcome {
+            Ok(_) => true,
+            Err(_) if call_id.is_empty() => true,
+            // The pair's next call should find this one over.
+            Err(_) => pair.caller.send(pair.frames.end.of(&call_id)).await.is_ok(),
+        };
+        if report.send(Ended { pair: number, outcome, alive }).await.is_err() || !alive {
+            return;
+        }
+    }
+}
+
+/// What completed in a window.
+#[derive(Default)]
+struct Tally {
+    started: u32,
+    completed: u32,
+    failed: u32,
+    overtaken: u32,
+    relayed: u32,
+    rings: Vec<Duration>,
+    set_ups: Vec<Duration>,
+    candidates: Vec<Duration>,
+    reasons: BTreeMap<String, u32>,
+}
+
+impl Tally {
+    fn complete(&mut self, observed: Observed) {
+        self.completed += 1;
+        self.overtaken += u32::from(observed.overtaken);
+        self.relayed += observed.relayed;
+        self.rings.push(observed.ring);
+        self.set_ups.push(observed.set_up);
+        self.candidates.extend(observed.candidates);
+    }
+
+    fn fail(&mut self, reason: &str) {
+        self.failed += 1;
+        *self.reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn enter(mut self, table: &mut Table, kind: Kind, cpu: &CpuUsed, took: Duration) {
+        let calls = f64::from(self.completed);
+        let per_relayed = ms(cpu.server) * 1e3 / f64::from(self.relayed);
+        table.add(kind, "server CPU per call, ms", 3, ms(cpu.server) / calls);
+        table.add(kind, "server CPU per relayed message, us", 1, per_relayed);
+        table.add(kind, "Redis CPU per call, ms", 3, ms(cpu.redis) / calls);
+        table.add(kind, "ring p50, ms", 2, quantile_ms(&mut self.rings, 500));
+        table.add(kind, "ring p99, ms", 2, quantile_ms(&mut self.rings, 990));
+        table.add(kind, "candidate p50, ms", 2, quantile_ms(&mut self.candidates, 500));
+        table.add(kind, "candidate p99, ms", 2, quantile_ms(&mut self.candidates, 990));
+        table.add(kind, "set-up p50, ms", 2, quantile_ms(&mut self.set_ups, 500));
+        table.add(kind, "set-up p99, ms", 2, quantile_ms(&mut self.set_ups, 990));
+        table.add(kind, "calls completed per second", 1, calls / took.as_secs_f64());
+        table.add(kind, "calls failed", 0, f64::from(self.failed));
+        table.add(kind, "calls with a candidate before its description", 0, f64::from(self.overtaken));
+        table.add(kind, "generator CPU per call, ms", 3, ms(cpu.generator) / calls);
+        table.add(kind, "cores busy with something else", 2, cpu.others);
+        for (reason, count) in self.reasons.iter().take(5) {
+            println!("  {} of {} calls of {} failed: {reason}", count, self.started, kind.name());
+        }
+    }
+}
