@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::Failure;
 use crate::options::{Kind, Options};
 use crate::pair::{CANDIDATES, Observed, Pair, Script};
+use crate::report::Better::{Higher, Lower, Neither};
 use crate::report::{Table, ms, quantile_ms};
 use crate::subject::{CpuUsed, Subject};
 
@@ -185,20 +186,20 @@ impl Tally {
     fn enter(mut self, table: &mut Table, kind: Kind, cpu: &CpuUsed, took: Duration) {
         let calls = f64::from(self.completed);
         let per_relayed = ms(cpu.server) * 1e3 / f64::from(self.relayed);
-        table.add(kind, "server CPU per call, ms", 3, ms(cpu.server) / calls);
-        table.add(kind, "server CPU per relayed message, us", 1, per_relayed);
-        table.add(kind, "Redis CPU per call, ms", 3, ms(cpu.redis) / calls);
-        table.add(kind, "ring p50, ms", 2, quantile_ms(&mut self.rings, 500));
-        table.add(kind, "ring p99, ms", 2, quantile_ms(&mut self.rings, 990));
-        table.add(kind, "candidate p50, ms", 2, quantile_ms(&mut self.candidates, 500));
-        table.add(kind, "candidate p99, ms", 2, quantile_ms(&mut self.candidates, 990));
-        table.add(kind, "set-up p50, ms", 2, quantile_ms(&mut self.set_ups, 500));
-        table.add(kind, "set-up p99, ms", 2, quantile_ms(&mut self.set_ups, 990));
-        table.add(kind, "calls completed per second", 1, calls / took.as_secs_f64());
-        table.add(kind, "calls failed", 0, f64::from(self.failed));
-        table.add(kind, "calls with a candidate before its description", 0, f64::from(self.overtaken));
-        table.add(kind, "generator CPU per call, ms", 3, ms(cpu.generator) / calls);
-        table.add(kind, "cores busy with something else", 2, cpu.others);
+        table.add(kind, "server CPU per call, ms", 3, Lower, ms(cpu.server) / calls);
+        table.add(kind, "server CPU per relayed message, us", 1, Lower, per_relayed);
+        table.add(kind, "Redis CPU per call, ms", 3, Neither, ms(cpu.redis) / calls);
+        table.add(kind, "ring p50, ms", 2, Lower, quantile_ms(&mut self.rings, 500));
+        table.add(kind, "ring p99, ms", 2, Lower, quantile_ms(&mut self.rings, 990));
+        table.add(kind, "candidate p50, ms", 2, Lower, quantile_ms(&mut self.candidates, 500));
+        table.add(kind, "candidate p99, ms", 2, Lower, quantile_ms(&mut self.candidates, 990));
+        table.add(kind, "set-up p50, ms", 2, Lower, quantile_ms(&mut self.set_ups, 500));
+        table.add(kind, "set-up p99, ms", 2, Lower, quantile_ms(&mut self.set_ups, 990));
+        table.add(kind, "calls completed per second", 1, Higher, calls / took.as_secs_f64());
+        table.add(kind, "calls failed", 0, Neither, f64::from(self.failed));
+        table.add(kind, "calls with a candidate before its description", 0, Neither, f64::from(self.overtaken));
+        table.add(kind, "generator CPU per call, ms", 3, Neither, ms(cpu.generator) / calls);
+        table.add(kind, "cores busy with something else", 2, Neither, cpu.others);
         for (reason, count) in self.reasons.iter().take(5) {
             println!("  {} of {} calls of {} failed: {reason}", count, self.started, kind.name());
         }

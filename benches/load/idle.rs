@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::Failure;
 use crate::client::Client;
 use crate::options::{Kind, Options};
+use crate::report::Better::{Higher, Lower, Neither};
 use crate::report::{Table, ms};
 use crate::subject::Subject;
 use crate::usage;
@@ -67,29 +68,30 @@ async fn measure(subject: &Subject, kind: Kind, count: u32, held: Duration, tabl
     crowd.disconnect().await;
 
     let each = f64::from(count);
-    table.add(kind, "resident when empty, MB", 1, empty / 1024.0);
-    table.add(kind, "resident per connection after the ramp, KB", 1, (ramped - empty) / each);
-    table.add(kind, "resident per connection after the hold, KB", 1, (full - empty) / each);
+    table.add(kind, "resident when empty, MB", 1, Lower, empty / 1024.0);
+    table.add(kind, "resident per connection after the ramp, KB", 1, Lower, (ramped - empty) / each);
+    table.add(kind, "resident per connection after the hold, KB", 1, Lower, (full - empty) / each);
     let connect = connected.since(before);
-    table.add(kind, "connect and register, CPU per connection, ms", 3, ms(connect.server) / each);
-    table.add(kind, "connect and register, Redis CPU, ms", 3, ms(connect.redis) / each);
-    table.add(kind, "registered per second", 0, each / ramp.as_secs_f64());
+    table.add(kind, "connect and register, CPU per connection, ms", 3, Lower, ms(connect.server) / each);
+    table.add(kind, "connect and register, Redis CPU, ms", 3, Neither, ms(connect.redis) / each);
+    table.add(kind, "registered per second", 0, Higher, each / ramp.as_secs_f64());
     let pinged = rested.since(connected);
     table.add(
         kind,
         "CPU per connection and second, us",
         2,
+        Lower,
         ms(pinged.server) * 1e3 / each / pinged.elapsed.as_secs_f64(),
     );
-    table.add(kind, "cores busy with something else", 2, pinged.others);
-    table.add(kind, "connections lost", 0, f64::from(lost));
+    table.add(kind, "cores busy with something else", 2, Neither, pinged.others);
+    table.add(kind, "connections lost", 0, Neither, f64::from(lost));
     let gone = Instant::now();
     let grown = full.max(ramped) - empty;
     for (after, row) in GIVEN_BACK.into_iter().zip(["given back after 5 s, %", "given back after 15 s, %"]) {
         sleep(after.saturating_sub(gone.elapsed())).await;
-        table.add(kind, row, 0, 100.0 * (1.0 - (subject.resident_kb()? - empty) / grown));
+        table.add(kind, row, 0, Higher, 100.0 * (1.0 - (subject.resident_kb()? - empty) / grown));
     }
-    table.add(kind, "resident 15 s after all have gone, MB", 1, subject.resident_kb()? / 1024.0);
+    table.add(kind, "resident 15 s after all have gone, MB", 1, Lower, subject.resident_kb()? / 1024.0);
     Ok(())
 }
 

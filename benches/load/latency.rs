@@ -17,6 +17,7 @@ use crate::client::Packet;
 use crate::frames::Candidates;
 use crate::options::{Kind, Options};
 use crate::pair::{Pair, Script};
+use crate::report::Better::{Lower, Neither};
 use crate::report::{Table, ms, quantile_ms};
 use crate::subject::Subject;
 
@@ -48,9 +49,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
                 #[expect(clippy::cast_precision_loss, reason = "some ten thousand messages")]
                 let messages = streamed.took.len() as f64;
                 enter(table, kind, &Quantiles::of(&mut streamed.took), &floor);
-                table.add(kind, "messages lost", 0, f64::from(streamed.lost));
-                table.add(kind, "server CPU per message, us", 1, ms(cpu.server) * 1e3 / messages);
-                table.add(kind, "cores busy with something else", 2, cpu.others);
+                table.add(kind, "messages lost", 0, Neither, f64::from(streamed.lost));
+                table.add(kind, "server CPU per message, us", 1, Lower, ms(cpu.server) * 1e3 / messages);
+                table.add(kind, "cores busy with something else", 2, Neither, cpu.others);
                 hang_up(lines).await?;
             }
         }
@@ -73,14 +74,14 @@ impl Quantiles {
 }
 
 fn enter(table: &mut Table, kind: Kind, node: &Quantiles, floor: &Quantiles) {
-    table.add(kind, "p50, ms", 3, node.p50);
-    table.add(kind, "p99, ms", 3, node.p99);
-    table.add(kind, "max, ms", 3, node.max);
-    table.add(kind, "floor p50, ms", 3, floor.p50);
-    table.add(kind, "floor p99, ms", 3, floor.p99);
-    table.add(kind, "floor max, ms", 3, floor.max);
-    table.add(kind, "added by the node p50, ms", 3, node.p50 - floor.p50);
-    table.add(kind, "added by the node p99, ms", 3, node.p99 - floor.p99);
+    table.add(kind, "p50, ms", 3, Lower, node.p50);
+    table.add(kind, "p99, ms", 3, Lower, node.p99);
+    table.add(kind, "max, ms", 3, Lower, node.max);
+    table.add(kind, "floor p50, ms", 3, Neither, floor.p50);
+    table.add(kind, "floor p99, ms", 3, Neither, floor.p99);
+    table.add(kind, "floor max, ms", 3, Neither, floor.max);
+    table.add(kind, "added by the node p50, ms", 3, Lower, node.p50 - floor.p50);
+    table.add(kind, "added by the node p99, ms", 3, Lower, node.p99 - floor.p99);
 }
 
 /// Messages through some calls.

@@ -15,12 +15,17 @@
 //! ```
 //!
 //! It starts the servers as its children on free loopback ports (the peer with a `redis-server` of its own, after `npm ci`
-//! if `node_modules` is missing) and kills them by their pid. A whole call is initiate, ring, accept, an offer of 3 KB, an answer of
-//! 2.5 KB, 8 candidates each way, end: 21 relayed messages in 45 frames. The generator is one thread and tells what it used itself.
-//! Servers log as `LOG_LEVEL` says, to a file. Machines differ: compare the ratios of one run, never figures of two machines.
+//! if `node_modules` is missing) and kills them by their pid. A whole call is initiate, ring, accept, an offer of 3 KB, an
+//! answer of 2.5 KB, 8 candidates each way, end: 21 relayed messages in 45 frames. The generator is one thread and tells
+//! what it used itself. switchboard logs as `LOG_LEVEL` says, to a file; the peer does not log.
+//! Machines differ: compare the ratios of one run, never figures of two machines.
 //!
-//! `options` what to measure · `subject` the servers as children · `usage` what a process consumed · `client` one Socket.IO
-//! connection · `frames` what it sends · `pair` one call at a time · `calls` `idle` `latency` the scenarios · `report` the tables.
+//! `options` what to measure · `subject` the servers as children · `usage` what a process consumed · `client` one
+//! Socket.IO connection · `frames` what it sends · `pair` one call at a time · `calls` `idle` `latency` the scenarios ·
+//! `report` the tables.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures the time that really passes")]
+#![allow(clippy::similar_names, reason = "caller and callee are the words")]
 
 mod calls;
 mod client;
@@ -78,7 +83,7 @@ fn failed(error: &Failure) -> ExitCode {
 async fn run(options: &Options) -> Result<(), Failure> {
     usage::raise_open_file_limit()?;
     subject::prepare(options)?;
-    println!("ratio = peer / switchboard: above 1 switchboard uses less or is faster\n");
+    println!("ratio: how many times as good switchboard is; below 1 the peer is better\n");
     if options.wants(Scenario::Calls) {
         calls::run(options).await?;
     }

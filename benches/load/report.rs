@@ -18,6 +18,17 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// What makes a value good, and so what its ratio is.
+#[derive(Clone, Copy)]
+pub(crate) enum Better {
+    /// Costs and times: the peer's over ours.
+    Lower,
+    /// Rates: ours over the peer's.
+    Higher,
+    /// Circumstances, and counts that should be zero: no ratio.
+    Neither,
+}
+
 /// One value of one run of one server.
 struct Sample {
     row: &'static str,
@@ -25,10 +36,16 @@ struct Sample {
     value: f64,
 }
 
+struct Row {
+    name: &'static str,
+    decimals: usize,
+    better: Better,
+}
+
 /// Rows of values by server, filled run by run and printed as medians.
 pub(crate) struct Table {
     title: String,
-    rows: Vec<(&'static str, usize)>,
+    rows: Vec<Row>,
     samples: Vec<Sample>,
 }
 
@@ -38,23 +55,21 @@ impl Table {
     }
 
     /// Adds what one run found. Rows are printed in the order they first appear.
-    pub(crate) fn add(&mut self, kind: Kind, row: &'static str, decimals: usize, value: f64) {
-        if !self.rows.iter().any(|(name, _)| *name == row) {
-            self.rows.push((row, decimals));
+    pub(crate) fn add(&mut self, kind: Kind, name: &'static str, decimals: usize, better: Better, value: f64) {
+        if !self.rows.iter().any(|row| row.name == name) {
+            self.rows.push(Row { name, decimals, better });
         }
-        self.samples.push(Sample { row, kind, value });
+        self.samples.push(Sample { row: name, kind, value });
     }
 
     pub(crate) fn print(&self) {
         println!("{}", self.title);
         println!("{:<46}{:>28}{:>28}{:>8}", "median (lowest to highest)", "switchboard", "peer", "ratio");
-        for &(row, decimals) in &self.rows {
-            let [ours, peers] = [Kind::Switchboard, Kind::Peer].map(|kind| self.sorted(row, kind));
-            let ratio = match (median(&ours), median(&peers)) {
-                (Some(ours), Some(peers)) if ours > 0.0 && peers.is_finite() => format!("{:.2}", peers / ours),
-                _ => String::new(),
-            };
-            println!("{row:<46}{:>28}{:>28}{ratio:>8}", cell(&ours, decimals), cell(&peers, decimals));
+        for &Row { name, decimals, better } in &self.rows {
+            let [ours, peers] = [Kind::Switchboard, Kind::Peer].map(|kind| self.sorted(name, kind));
+            let ratio =
+                ratio(better, median(&ours), median(&peers)).map_or(String::new(), |ratio| format!("{ratio:.2}"));
+            println!("{name:<46}{:>28}{:>28}{ratio:>8}", cell(&ours, decimals), cell(&peers, decimals));
         }
         println!();
     }
@@ -64,6 +79,16 @@ impl Table {
         let mut values: Vec<f64> = of_row.map(|sample| sample.value).collect();
         values.sort_by(f64::total_cmp);
         values
+    }
+}
+
+/// How many times as good ours is; nothing where one of them is missing or not positive.
+fn ratio(better: Better, ours: Option<f64>, peers: Option<f64>) -> Option<f64> {
+    let (ours, peers) = (ours.filter(|ours| *ours > 0.0)?, peers.filter(|peers| *peers > 0.0)?);
+    match better {
+        Better::Lower => Some(peers / ours),
+        Better::Higher => Some(ours / peers),
+        Better::Neither => None,
     }
 }
 

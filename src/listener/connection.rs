@@ -79,10 +79,11 @@ pub struct Io {
 }
 
 impl Io {
-    /// The same connection with `already_read` in front of what comes.
+    /// The same connection with a copy of `already_read` in front of what comes: even an empty slice would keep the whole
+    /// buffer alive that it was read into.
     #[must_use]
-    pub fn with_already_read(self, already_read: Bytes) -> Self {
-        Self { already_read, ..self }
+    pub fn with_already_read(self, already_read: &[u8]) -> Self {
+        Self { already_read: Bytes::copy_from_slice(already_read), ..self }
     }
 }
 

@@ -145,7 +145,7 @@ async fn run_websocket(mut service: EngineService, upgrade: OnUpgrade, request: 
     // Fails where the client is gone.
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Io>>() else { return };
-    let io = parts.io.into_inner().with_already_read(parts.read_buf);
+    let io = parts.io.into_inner().with_already_read(&parts.read_buf);
     let _ = Service::<(Io, Request<()>)>::call(&mut service, (io, request)).await;
 }
 
