@@ -30,6 +30,7 @@ const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest head of a request, in bytes: browsers send about 1 KB, a token in the query up to 8 KB more.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How long sent bytes may stay unacknowledged before the connection counts as lost.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections waiting to be accepted; a reconnect storm fills the usual 128.
 const BACKLOG: u32 = 4096;
@@ -131,6 +132,7 @@ impl Listener {
 
     fn serve_connection<A: Answer>(&self, stream: TcpStream, answer: Arc<A>, lifecycle: &Lifecycle) {
         let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
         let counted = Counted::new(&self.open);
         let (connection, io) = Connection::open(stream, self.clock, counted);

@@ -2,7 +2,7 @@
 
 use crate::call::{
     Actor, Audience, Call, CallType, CallerDisplay, Effect, Event, Outcome, Over, Party, Refusal, Ringing, Rules,
-    State, Text, Transition, Wake,
+    State, Text, Transition, Verb, Wake,
 };
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RequestId, UserId};
@@ -94,6 +94,18 @@ impl Call {
             && self.caller.is(&request.caller.user, &request.caller.device)
             && self.callee == request.callee
             && self.call_type == request.call_type
+    }
+
+    /// What one who asks for this call again, because the first answer may have been lost, has to be told once more.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where the call is over.
+    pub fn repeat(&self, now: Timestamp) -> Result<Option<Effect>, Refusal> {
+        match &self.state {
+            State::Ringing(_) => Ok(None),
+            State::Accepted(_) => Ok(Some(self.tell_caller(now, Event::Accepted { callee: self.callee.clone() }))),
+            State::Over(over) => Err(Refusal::WrongState { verb: Verb::Repeated, state: over.word() }),
+        }
     }
 
     /// Whether `user` is busy with this call. A call that waits for a party, or was answered long ago, makes nobody busy: the

@@ -27,13 +27,15 @@ pub enum Refusal {
     NotActive,
 }
 
-/// What a ringing call can have done to it.
+/// What can be done to a call only in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Answered.
     Accepted,
     /// Declined.
     Rejected,
+    /// Asked for once more.
+    Repeated,
 }
 
 impl fmt::Display for Verb {
@@ -41,6 +43,7 @@ impl fmt::Display for Verb {
         f.write_str(match self {
             Verb::Accepted => "accepted",
             Verb::Rejected => "rejected",
+            Verb::Repeated => "repeated",
         })
     }
 }

@@ -124,7 +124,12 @@ fn auth(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> AuthConf
                 "JWT_SECRET is shorter than {SECRET_BYTES_MIN} bytes and may be guessed from any one token"
             ));
         }
-        (Some(_), _) | (None, Mode::Development) => {}
+        (Some(_), Mode::Development) => warnings.push(
+            "NODE_ENV=development: the demo page hands a token for any user to whoever reaches this port; \
+             NODE_ENV=production turns that off"
+                .into(),
+        ),
+        (Some(_), Mode::Production) | (None, Mode::Development) => {}
     }
     let required = reader.flag("AUTH_REQUIRED");
     if !required {

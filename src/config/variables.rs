@@ -176,7 +176,7 @@ const VARIABLES: &[Variable] = &[
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
-    var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; each message costs less CPU on one, so add nodes before threads"),
+    var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second"),
     var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
 
     var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),
@@ -184,7 +184,7 @@ const VARIABLES: &[Variable] = &[
     var(Logs, "LOG_DIR", Unset, Path, "Directory for daily `combined.log.*` and `error.log.*` files, kept for 14 days"),
 
     var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_HOST` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages; production wants it named, and this release has only `embedded` (one node)"),
-    var(Backplane, "REDIS_HOST", Unset, Text, "Redis host name; without effect in this release"),
+    var(Backplane, "REDIS_HOST", Unset, Text, "Redis host name; this release has no Redis and refuses to start with it, unless `BACKPLANE=embedded` is set"),
     var(Backplane, "REDIS_PORT", Value("6379"), Port, "Redis port; without effect in this release"),
     var(Backplane, "REDIS_PASSWORD", Unset, Secret, "Redis password; without effect in this release"),
     var(Backplane, "REDIS_DB", Value("0"), Number(0, 65_535), "Redis database; without effect in this release"),

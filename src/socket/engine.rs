@@ -29,7 +29,7 @@ use crate::socket::hub::Hub;
 /// The path of Socket.IO.
 const PATH: &str = "/socket.io";
 /// Bytes read from a websocket at once. Every connection keeps such a buffer; candidates and acks fit.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 512;
 /// Most binary attachments of one packet.
 const MAX_ATTACHMENTS: usize = 10;
 /// Largest error answer of the engine, in bytes.
@@ -153,7 +153,10 @@ async fn run_websocket(mut service: EngineService, upgrade: OnUpgrade, request: 
 fn compact<B>(request: &Request<B>) -> Request<()> {
     let mut compact = Request::new(());
     *compact.method_mut() = request.method().clone();
-    if let Some(path) = request.uri().path_and_query().and_then(|path| path.as_str().to_owned().parse().ok()) {
+    if request.uri().query().is_some_and(|query| query == "EIO=4&transport=websocket") {
+        // What nearly every client asks for takes no memory at all.
+        *compact.uri_mut() = Uri::from_static("/socket.io/?EIO=4&transport=websocket");
+    } else if let Some(path) = request.uri().path_and_query().and_then(|path| path.as_str().to_owned().parse().ok()) {
         *compact.uri_mut() = path;
     }
     for name in KEPT_HEADERS {

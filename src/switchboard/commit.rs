@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::backplane::{Commit, Committed, Expected, Outgoing, Payload};
-use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
+use crate::call::{
+    Actor, Call, CallType, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition,
+};
 use crate::ids::{CallId, UserId};
 use crate::switchboard::{Begun, Failure, NewCall, Switchboard};
 
@@ -43,12 +45,12 @@ impl Switchboard {
     /// Begins a call. The caller's device leaves any other call it is in.
     ///
     /// # Errors
-    /// [`Failure`], never [`Failure::NotFound`].
+    /// [`Failure`].
     pub async fn initiate(&self, by: &Actor, new: NewCall) -> Result<Begun, Failure> {
         if let Some(request) = &new.request_id
             && let Some(call_id) = self.backplane.find_request(&by.user, request).await?
         {
-            return self.begun(call_id, &new).await;
+            return self.repeated(call_id).await;
         }
         for _ in 0..MAX_ATTEMPTS {
             let callee_calls = self.backplane.live_calls(&new.callee).await?;
@@ -64,7 +66,7 @@ impl Switchboard {
             let now = self.clock.now();
             let begun = Call::initiate(request, &caller_calls.calls, &callee_calls.calls, now, &self.rules)?;
             let Transition { call, effects } = match begun {
-                Initiation::Same(call) => return self.begun(call.id, &new).await,
+                Initiation::Same(call) => return self.repeated(call.id).await,
                 Initiation::Ring(transition) | Initiation::Busy(transition) => transition,
             };
             if !crate::call::calls_to_leave(by, &caller_calls.calls, None).is_empty() {
@@ -74,17 +76,25 @@ impl Switchboard {
             let expected = Expected::New { callee_calls: callee_calls.version, caller_calls: caller_calls.version };
             let call_id = call.id;
             match self.commit(expected, &Arc::new(call), effects).await? {
-                Committed::Done => return self.begun(call_id, &new).await,
-                Committed::Repeated(first) => return self.begun(first, &new).await,
+                Committed::Done => return self.begun(call_id, new.call_type, &new.callee).await,
+                Committed::Repeated(first) => return self.repeated(first).await,
                 Committed::Lost => {}
             }
         }
         Err(Failure::Contended)
     }
 
-    async fn begun(&self, call_id: CallId, new: &NewCall) -> Result<Begun, Failure> {
-        let reachability = self.reachability(&new.callee).await?;
-        Ok(Begun { call_id, call_type: new.call_type, reachability })
+    /// The same call for one who asks again.
+    async fn repeated(&self, call_id: CallId) -> Result<Begun, Failure> {
+        let call = self.backplane.load(call_id).await?.ok_or(Failure::NotFound)?.call;
+        if let Some(Effect::Tell { user, audience, notice }) = call.repeat(self.clock.now())? {
+            self.backplane.send(Outgoing { user, audience, payload: Payload::Notice(notice) }).await?;
+        }
+        self.begun(call_id, call.call_type, &call.callee).await
+    }
+
+    async fn begun(&self, call_id: CallId, call_type: CallType, callee: &UserId) -> Result<Begun, Failure> {
+        Ok(Begun { call_id, call_type, reachability: self.reachability(callee).await? })
     }
 
     async fn commit(&self, expected: Expected, call: &Arc<Call>, effects: Vec<Effect>) -> Result<Committed, Failure> {
@@ -118,8 +128,8 @@ fn note(call: &Call) {
         State::Accepted(_) => tracing::debug!(call_id = %id, caller = %caller.user, %callee, "a call is under way"),
         State::Over(over) => {
             let answered_at = over.accepted_at.unwrap_or(over.at);
-            let rang_ms = call.created_at.until(answered_at).as_millis();
-            let talked_ms = answered_at.until(over.at).as_millis();
+            let rang_ms = answered_at.0.saturating_sub(call.created_at.0);
+            let talked_ms = over.at.0.saturating_sub(answered_at.0);
             let how = match &over.outcome {
                 Outcome::Ended(EndReason::HungUp(_)) => "hung_up",
                 Outcome::Ended(EndReason::Replaced) => "replaced",

@@ -47,7 +47,10 @@ impl Line {
     }
 
     pub(super) fn add(&self, seat: Arc<Seat>) {
-        self.shard(seat.user()).write().entry(seat.user().clone()).or_default().push(seat);
+        let mut shard = self.shard(seat.user()).write();
+        let seats = shard.entry(seat.user().clone()).or_default();
+        seats.reserve_exact(1);
+        seats.push(seat);
     }
 
     /// Takes `seat` out, and no other. Says whether its user has none left.

@@ -17,7 +17,8 @@ const MAX_DEVICES: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Users {
-    users: HashMap<UserId, User>,
+    /// Boxed: a table has room for twice what is in it.
+    users: HashMap<UserId, Box<User>>,
 }
 
 struct User {
@@ -38,8 +39,9 @@ struct Entry {
 }
 
 impl User {
-    fn new(now: Timestamp) -> Self {
-        Self { inbox: Inbox::new(now), live: Vec::new(), live_version: 0, devices: Vec::new(), nodes: Vec::new() }
+    fn new(now: Timestamp) -> Box<Self> {
+        let inbox = Inbox::new(now);
+        Box::new(Self { inbox, live: Vec::new(), live_version: 0, devices: Vec::new(), nodes: Vec::new() })
     }
 
     fn is_forgettable(&self) -> bool {
@@ -115,6 +117,8 @@ impl Users {
         let Some(entry) = user.devices.iter_mut().find(|entry| entry.id == id) else {
             user.make_room();
             let session = Some(holder);
+            // Most users have one device; a vector would make room for four.
+            user.devices.reserve_exact(1);
             user.devices.push(Entry { id: id.clone(), is_named, session, position: None, push_token, seen_at: at });
             return Attached { device: id, position: None };
         };
@@ -162,6 +166,7 @@ impl Users {
     pub(super) fn subscribe(&mut self, user: &UserId, receiver: &Arc<dyn Receiver>, now: Timestamp) {
         let user = self.users.entry(user.clone()).or_insert_with(|| User::new(now));
         if !user.nodes.iter().any(|node| Arc::ptr_eq(node, receiver)) {
+            user.nodes.reserve_exact(1);
             user.nodes.push(receiver.clone());
         }
     }
