@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -37,7 +37,7 @@ impl Connection {
             clock,
             _counted: counted,
         });
-        let io = Io { read, connection: connection.clone(), already_read: Bytes::new() };
+        let io = Io { read, connection: connection.clone(), already_read: None };
         (connection, io)
     }
 
@@ -75,7 +75,7 @@ pub struct Io {
     read: OwnedReadHalf,
     connection: Arc<Connection>,
     /// What was read beyond the end of the last request before the connection changed hands.
-    already_read: Bytes,
+    already_read: Option<Box<Bytes>>,
 }
 
 impl Io {
@@ -83,16 +83,17 @@ impl Io {
     /// buffer alive that it was read into.
     #[must_use]
     pub fn with_already_read(self, already_read: &[u8]) -> Self {
-        Self { already_read: Bytes::copy_from_slice(already_read), ..self }
+        let already_read = (!already_read.is_empty()).then(|| Box::new(Bytes::copy_from_slice(already_read)));
+        Self { already_read, ..self }
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.already_read.is_empty() {
-            let length = self.already_read.len().min(buf.remaining());
-            buf.put_slice(&self.already_read[..length]);
-            self.already_read.advance(length);
+        if let Some(mut bytes) = self.already_read.take() {
+            let length = bytes.len().min(buf.remaining());
+            buf.put_slice(&bytes.split_to(length));
+            self.already_read = (!bytes.is_empty()).then_some(bytes);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();

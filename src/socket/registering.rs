@@ -43,6 +43,8 @@ impl Session {
     async fn register(&self, registration: Registration) -> Result<Outcome, Problem> {
         let Registration { user, device, platform, push_token, last_event } = registration;
         self.check_user(&user)?;
+        // The same name in the same memory.
+        let user = self.token_user().cloned().unwrap_or(user);
         let registering = switchboard::Registration {
             user: user.clone(),
             device,

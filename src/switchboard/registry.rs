@@ -64,11 +64,8 @@ impl Switchboard {
     pub async fn go_live(&self, arrival: Arrival) -> Result<Arc<Seat>, Failure> {
         let Arrival { seat, missed } = arrival;
         seat.open(missed).await;
-        let command = Command::Back {
-            user: seat.user().clone(),
-            device: seat.device().clone(),
-            formerly: Some(seat.formerly().clone()),
-        };
+        let command =
+            Command::Back { user: seat.user().clone(), device: seat.device().clone(), formerly: Some(seat.formerly()) };
         self.apply_to_live_calls(seat.user(), &command).await?;
         Ok(seat)
     }

@@ -69,7 +69,6 @@ pub struct Seat {
     user: UserId,
     session: SessionId,
     device: DeviceId,
-    formerly: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
     gate: Mutex<Gate>,
@@ -102,8 +101,7 @@ impl Seat {
         clock: Clock,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
-        let formerly = session.unnamed_device();
-        Self { user, session, device, formerly, outlet, clock, gate: Mutex::new(gate) }
+        Self { user, session, device, outlet, clock, gate: Mutex::new(gate) }
     }
 
     /// Whose it is.
@@ -122,8 +120,8 @@ impl Seat {
     }
 
     /// What the device was called until the socket registered.
-    pub(super) fn formerly(&self) -> &DeviceId {
-        &self.formerly
+    pub(super) fn formerly(&self) -> DeviceId {
+        self.session.unnamed_device()
     }
 
     /// Keeps messages back until [`Seat::release`]: an answer has to leave before what it is the answer to has consequences.
@@ -214,10 +212,11 @@ impl Seat {
 
     /// Whether this device is among those meant.
     pub(super) fn is_meant(&self, audience: &Audience) -> bool {
+        let is_here = |device: &DeviceId| *device == self.device || device.as_str() == self.session.as_str();
         match audience {
             Audience::All => true,
-            Audience::Only(device) => *device == self.device || *device == self.formerly,
-            Audience::Except(device) => *device != self.device && *device != self.formerly,
+            Audience::Only(device) => is_here(device),
+            Audience::Except(device) => !is_here(device),
         }
     }
 
