@@ -6,6 +6,8 @@
 //!
 //! What it does not do: it does not know what ringing means. It is told what to keep, when to speak up, and whom to tell.
 
+#[cfg(test)]
+mod conformance;
 mod memory;
 mod message;
 

@@ -31,3 +31,6 @@ pub use end_reason::{EndReason, Text};
 pub use initiate::{Initiation, Request, calls_to_leave};
 pub use refusal::{Refusal, Verb};
 pub use state::{Accepted, Call, CallType, CallerDisplay, Outcome, Over, Party, Ringing, Rules, State};
+
+#[cfg(test)]
+mod tests;

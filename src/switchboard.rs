@@ -181,3 +181,6 @@ impl Switchboard {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

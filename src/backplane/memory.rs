@@ -5,6 +5,8 @@
 
 mod calls;
 mod inbox;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::collections::{BTreeSet, HashMap};
@@ -33,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryConfig {
-    /// Messages per user; beyond it the oldest signals go first, then the oldest of all.
+    /// Messages per user; beyond it the oldest signals go first, then what only a live call needs, then the oldest ends.
     pub inbox_messages: usize,
     /// Bytes per user, likewise.
     pub inbox_bytes: usize,

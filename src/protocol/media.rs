@@ -12,14 +12,15 @@ use crate::ids::{CallId, UserId};
 /// A session description or a candidate. Its inside is never parsed, changed or shown.
 #[derive(Clone)]
 pub struct Media {
-    json: Arc<RawValue>,
+    /// Boxed: a slice would be copied once more to stand beside its count.
+    json: Arc<Box<RawValue>>,
     attachments: Arc<[Bytes]>,
 }
 
 impl Media {
     /// Keeps a copy of `json`, and the binary attachments its placeholders stand for.
     pub fn new(json: &RawValue, attachments: &[Bytes]) -> Self {
-        Self { json: Arc::from(json.to_owned()), attachments: attachments.into() }
+        Self { json: Arc::new(json.to_owned()), attachments: attachments.into() }
     }
 
     /// The JSON text.

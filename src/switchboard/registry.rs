@@ -35,16 +35,18 @@ impl Switchboard {
     ) -> Result<Arrival, Unavailable> {
         let user = registration.user.clone();
         let session = registration.session.clone();
-        let attached = self.backplane.attach(registration).await?;
         let confirmed = last_event.map(|id| Position { received: id, described: id });
-        let start = confirmed.or(attached.position);
-        let seat = Seat::new(user.clone(), session, attached.device, start.unwrap_or_default(), outlet, self.clock);
-        let seat = Arc::new(seat);
-        {
+        let (seat, start) = {
+            // Whoever attaches next has to find this seat, to displace it.
             let _turn = self.line.turn(&user).await;
+            let attached = self.backplane.attach(registration).await?;
+            let start = confirmed.or(attached.position);
+            let seat = Seat::new(user.clone(), session, attached.device, start.unwrap_or_default(), outlet, self.clock);
+            let seat = Arc::new(seat);
             self.backplane.subscribe(&user).await?;
             self.line.add(seat.clone());
-        }
+            (seat, start)
+        };
         let missed = self.missed(&seat, start, last_event.is_some()).await?;
         Ok(Arrival { seat, missed })
     }
@@ -76,9 +78,10 @@ impl Switchboard {
     /// [`Failure`].
     pub async fn leave(&self, seat: &Seat) -> Result<(), Failure> {
         let position = seat.stop();
+        // First: a socket that takes over in between has to find the position here or there.
+        let left = self.backplane.detach(seat.user(), seat.session(), position).await;
         self.give_up(seat).await;
-        let left = self.backplane.detach(seat.user(), seat.session(), position).await?;
-        match left {
+        match left? {
             Some(device) => self.away(seat.user(), &device).await,
             None => Ok(()),
         }
@@ -90,9 +93,9 @@ impl Switchboard {
     /// [`Failure`].
     pub async fn unregister(&self, seat: &Seat) -> Result<(), Failure> {
         seat.stop();
+        let left = self.backplane.forget(seat.user(), seat.session()).await;
         self.give_up(seat).await;
-        let left = self.backplane.forget(seat.user(), seat.session()).await?;
-        match left {
+        match left? {
             Some(device) => self.away(seat.user(), &device).await,
             None => Ok(()),
         }

@@ -80,6 +80,7 @@ struct Gate {
     is_held: bool,
     held: Vec<Delivery>,
     unconfirmed: VecDeque<Sent>,
+    heard_times: u64,
     position: Position,
 }
 
@@ -254,6 +255,10 @@ impl Seat {
 
 impl Gate {
     fn confirm(&mut self, heard: Heard) {
+        if self.heard_times == heard.times {
+            return;
+        }
+        self.heard_times = heard.times;
         for sent in &self.unconfirmed {
             if sent.is_description && sent.heard_before < heard.times {
                 self.position.described = self.position.described.max(sent.id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backplane::memory::MemoryConfig;
-use crate::backplane::{Delivery, Outgoing};
+use crate::backplane::{Delivery, Outgoing, Payload};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId};
 
@@ -27,12 +27,19 @@ impl Inbox {
         self.bytes += delivery.payload.size();
         self.entries.push_back((now, delivery.clone()));
         while self.entries.len() > config.inbox_messages || self.bytes > config.inbox_bytes {
-            // Signals go first: without its end a phone would ring for ever, without a candidate a call may still connect.
-            let oldest_signal = self.entries.iter().position(|(_, delivery)| delivery.payload.needs_live_call());
-            let Some((_, dropped)) = self.entries.remove(oldest_signal.unwrap_or(0)) else { break };
+            let Some((_, dropped)) = self.entries.remove(self.most_expendable()) else { break };
             self.bytes -= dropped.payload.size();
         }
         delivery
+    }
+
+    /// Signals go first, the oldest before the others: without a candidate a call may still connect. Ends go last: without its
+    /// end a phone would ring for ever.
+    fn most_expendable(&self) -> usize {
+        let oldest =
+            |is_meant: fn(&Payload) -> bool| self.entries.iter().position(|(_, delivery)| is_meant(&delivery.payload));
+        let signal = oldest(|payload| matches!(payload, Payload::Signal(_)));
+        signal.or_else(|| oldest(Payload::needs_live_call)).unwrap_or(0)
     }
 
     pub(super) fn read(&self, after: EventId) -> Vec<Delivery> {

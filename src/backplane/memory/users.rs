@@ -39,9 +39,9 @@ struct Entry {
 }
 
 impl User {
-    fn new(now: Timestamp) -> Box<Self> {
+    fn new(now: Timestamp) -> Self {
         let inbox = Inbox::new(now);
-        Box::new(Self { inbox, live: Vec::new(), live_version: 0, devices: Vec::new(), nodes: Vec::new() })
+        Self { inbox, live: Vec::new(), live_version: 0, devices: Vec::new(), nodes: Vec::new() }
     }
 
     fn is_forgettable(&self) -> bool {
@@ -90,7 +90,7 @@ impl Users {
     }
 
     pub(super) fn set_live(&mut self, user: &UserId, call: CallId, is_live: bool, now: Timestamp) {
-        let user = self.users.entry(user.clone()).or_insert_with(|| User::new(now));
+        let user = self.users.entry(user.clone()).or_insert_with(|| Box::new(User::new(now)));
         let was_live = user.live.contains(&call);
         if is_live != was_live {
             user.live_version += 1;
@@ -110,7 +110,7 @@ impl Users {
         records: &Records,
     ) -> Attached {
         let Registration { user: user_id, device, session, platform: _, push_token, at } = registration;
-        let user = self.users.entry(user_id.clone()).or_insert_with(|| User::new(at));
+        let user = self.users.entry(user_id.clone()).or_insert_with(|| Box::new(User::new(at)));
         let is_named = device.is_some();
         let id = device.or_else(|| user.awaited_unnamed(records)).unwrap_or_else(|| session.unnamed_device());
         let holder = (session.clone(), receiver.clone());
@@ -164,7 +164,7 @@ impl Users {
     }
 
     pub(super) fn subscribe(&mut self, user: &UserId, receiver: &Arc<dyn Receiver>, now: Timestamp) {
-        let user = self.users.entry(user.clone()).or_insert_with(|| User::new(now));
+        let user = self.users.entry(user.clone()).or_insert_with(|| Box::new(User::new(now)));
         if !user.nodes.iter().any(|node| Arc::ptr_eq(node, receiver)) {
             user.nodes.reserve_exact(1);
             user.nodes.push(receiver.clone());
@@ -179,7 +179,7 @@ impl Users {
 
     pub(super) fn send(&mut self, outgoing: Outgoing, now: Timestamp, config: &MemoryConfig) {
         let user_id = outgoing.user.clone();
-        let user = self.users.entry(user_id.clone()).or_insert_with(|| User::new(now));
+        let user = self.users.entry(user_id.clone()).or_insert_with(|| Box::new(User::new(now)));
         let delivery = user.inbox.append(outgoing, now, config);
         for node in &user.nodes {
             node.deliver(&user_id, &delivery);

@@ -1,0 +1,337 @@
+//! What every backplane has to do, whatever is behind it. [`conformance!`](crate::backplane::conformance::conformance) makes
+//! the tests for one [`Lab`]; they use nothing but the traits of the room.
+//!
+//! Time passes only by [`Lab::advance`], or while something is waited for. What must not arrive is not waited for: a message
+//! sent after it, to a user of its own, shows that it would have been here.
+
+pub(crate) mod calls;
+pub(crate) mod devices;
+pub(crate) mod due;
+pub(crate) mod inbox;
+pub(crate) mod lines;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+
+use crate::backplane::{
+    Backplane, Commit, Committed, Delivery, Expected, Outgoing, Payload, Position, Receiver, Registration, Version,
+};
+use crate::call::{
+    Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
+};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::protocol::{Media, Signal, SignalKind};
+
+/// How much the backplane under test keeps.
+pub(crate) struct Limits {
+    pub(crate) inbox_messages: usize,
+    pub(crate) inbox_bytes: usize,
+    pub(crate) inbox_ttl: Duration,
+    pub(crate) over_ttl: Duration,
+}
+
+/// Small enough to be reached.
+pub(crate) const LIMITS: Limits = Limits {
+    inbox_messages: 16,
+    inbox_bytes: 32 * 1024,
+    inbox_ttl: Duration::from_secs(60),
+    over_ttl: Duration::from_secs(30),
+};
+/// How much later than promised something that is kept for a while may be let go, and how long what has to come is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How late a deadline may be acted on (P5).
+const LATENESS_MAX: Duration = Duration::from_millis(250);
+
+/// Where a backplane is tested.
+#[async_trait]
+pub(crate) trait Lab: Send + Sync + Sized {
+    /// An empty backplane within [`LIMITS`].
+    async fn start() -> Self;
+
+    /// One more node of it.
+    async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane>;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Lets time pass.
+    async fn advance(&self, by: Duration);
+}
+
+/// Makes a test of everything in the suite, for one lab.
+macro_rules! conformance {
+    ($lab:ty, #[$test:meta]) => {
+        $crate::backplane::conformance::conformance! { @ $lab, #[$test],
+            calls::a_call_is_kept_as_it_was_committed,
+            calls::one_of_many_changes_wins,
+            calls::one_of_many_new_calls_wins,
+            calls::a_change_of_what_is_not_there_is_lost,
+            calls::a_new_call_needs_the_lists_as_they_were,
+            calls::a_request_is_carried_out_once,
+            calls::nothing_of_a_lost_commit_is_done,
+            calls::all_of_a_commit_is_done,
+            calls::live_calls_are_listed_until_they_end,
+            calls::a_call_that_is_over_is_kept_for_a_while,
+            devices::a_device_comes_goes_and_comes_back,
+            devices::a_socket_without_a_device_is_one,
+            devices::a_newer_session_takes_over_across_nodes,
+            devices::a_session_does_not_displace_itself,
+            devices::a_session_removes_only_what_is_its_own,
+            devices::an_unnamed_caller_is_found_again,
+            devices::an_unnamed_callee_is_found_again,
+            devices::an_unnamed_device_is_found_only_if_a_call_waits_for_it,
+            devices::a_push_token_is_kept_until_there_is_a_newer_one,
+            devices::devices_that_stay_away_are_forgotten,
+            due::a_deadline_is_named_on_time,
+            due::what_was_not_dealt_with_is_named_again,
+            due::an_earlier_deadline_wakes_who_waits,
+            due::a_deadline_that_moved_is_not_named_before,
+            due::no_more_are_named_than_asked_for,
+            due::a_waiter_may_give_up,
+            due::two_nodes_share_the_work,
+            inbox::messages_are_kept_in_order,
+            inbox::event_ids_rise_even_when_a_user_was_forgotten,
+            inbox::signals_go_first_when_there_are_too_many,
+            inbox::the_oldest_end_goes_first_when_there_are_only_ends,
+            inbox::what_is_kept_is_bounded_in_bytes,
+            inbox::the_end_of_a_call_clears_what_needed_it,
+            inbox::messages_are_not_kept_for_ever,
+            lines::only_nodes_that_subscribed_are_brought_messages,
+            lines::every_node_sees_the_same_order,
+            lines::what_was_missed_is_in_the_inbox,
+            lines::a_commit_brings_its_messages_in_order,
+        }
+    };
+    (@ $lab:ty, #[$test:meta], $($room:ident :: $name:ident),* $(,)?) => {
+        $(
+            #[$test]
+            async fn $name() {
+                use $crate::backplane::conformance::{Lab, $room};
+                $room::$name(<$lab>::start().await).await;
+            }
+        )*
+    };
+}
+pub(crate) use conformance;
+
+/// A node under test.
+pub(crate) struct TestNode {
+    backplane: Arc<dyn Backplane>,
+    receiver: Arc<Recorder>,
+}
+
+/// What came out at a node.
+#[derive(Default)]
+struct Recorder {
+    deliveries: Mutex<VecDeque<(UserId, Delivery)>>,
+    displaced: Mutex<VecDeque<SessionId>>,
+    /// The sessions that are here, and how far they have come.
+    sessions: Mutex<HashMap<SessionId, Position>>,
+    arrived: Notify,
+}
+
+impl Receiver for Recorder {
+    fn deliver(&self, user: &UserId, delivery: &Delivery) {
+        self.deliveries.lock().push_back((user.clone(), delivery.clone()));
+        self.arrived.notify_one();
+    }
+
+    fn displace(&self, _: &UserId, session: &SessionId) -> Option<Position> {
+        self.displaced.lock().push_back(session.clone());
+        self.arrived.notify_one();
+        self.sessions.lock().remove(session)
+    }
+}
+
+impl TestNode {
+    async fn new(lab: &impl Lab) -> Self {
+        let receiver = Arc::new(Recorder::default());
+        Self { backplane: lab.node(receiver.clone()).await, receiver }
+    }
+
+    /// The next message that comes out here.
+    async fn delivered(&self) -> (UserId, Delivery) {
+        self.come(&self.receiver.deliveries).await
+    }
+
+    /// The next session that is displaced here.
+    async fn displaced(&self) -> SessionId {
+        self.come(&self.receiver.displaced).await
+    }
+
+    async fn come<T>(&self, queue: &Mutex<VecDeque<T>>) -> T {
+        loop {
+            if let Some(next) = queue.lock().pop_front() {
+                return next;
+            }
+            within(self.receiver.arrived.notified()).await;
+        }
+    }
+
+    /// The call ids of what comes out here for `user`, up to a message sent now. The node has to be subscribed.
+    async fn delivered_so_far(&self, user_id: &UserId) -> Vec<CallId> {
+        let fence = CallId::random();
+        self.backplane.send(end_of(fence, user_id)).await.unwrap();
+        let mut calls = Vec::new();
+        loop {
+            let (to, delivery) = self.delivered().await;
+            match delivery.payload.call_id() {
+                call if call == fence => return calls,
+                call => calls.push(call),
+            }
+            assert_eq!(to, *user_id);
+        }
+    }
+
+    async fn inbox(&self, user: &UserId) -> Vec<Delivery> {
+        self.backplane.read(user, EventId(0)).await.unwrap()
+    }
+
+    async fn inbox_calls(&self, user: &UserId) -> Vec<CallId> {
+        self.inbox(user).await.iter().map(|delivery| delivery.payload.call_id()).collect()
+    }
+
+    async fn live(&self, user: &UserId) -> Vec<CallId> {
+        self.backplane.live_calls(user).await.unwrap().calls.iter().map(|call| call.id).collect()
+    }
+
+    /// What a new call between the two would be made upon at present.
+    async fn expected_new(&self, call: &Call) -> Expected {
+        let callee_calls = self.backplane.live_calls(&call.callee).await.unwrap().version;
+        let caller_calls = self.backplane.live_calls(&call.caller.user).await.unwrap().version;
+        Expected::New { callee_calls, caller_calls }
+    }
+
+    /// Begins a call.
+    async fn begin(&self, call: &Call) -> Version {
+        let commit = Commit { expected: self.expected_new(call).await, call: call.clone(), outbox: Vec::new() };
+        assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
+        self.version(call.id).await
+    }
+
+    async fn version(&self, id: CallId) -> Version {
+        self.backplane.load(id).await.unwrap().unwrap().version
+    }
+
+    /// Changes a call.
+    async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
+        let expected = Expected::Version(self.version(call.id).await);
+        assert_eq!(self.backplane.commit(Commit { expected, call, outbox }).await, Ok(Committed::Done));
+    }
+
+    /// Lets time pass while the node watches deadlines, as a node does. None of them may pass.
+    async fn pass(&self, lab: &impl Lab, by: Duration) {
+        tokio::select! {
+            biased;
+            due = self.backplane.due(16) => panic!("{due:?} named too early"),
+            () = lab.advance(by) => {}
+        }
+    }
+}
+
+/// Waits for what has to come.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap()
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn device(name: &str) -> DeviceId {
+    DeviceId::parse(name).unwrap()
+}
+
+fn session(name: &str) -> SessionId {
+    SessionId::parse(name).unwrap()
+}
+
+/// Alice, by her device `a1`, rings Bob until `until`.
+fn ringing(until: Timestamp) -> Call {
+    ringing_from("a1", until)
+}
+
+fn ringing_from(caller_device: &str, until: Timestamp) -> Call {
+    Call {
+        id: CallId::random(),
+        caller: Party { user: user("alice"), device: device(caller_device) },
+        callee: user("bob"),
+        call_type: CallType::Audio,
+        display: CallerDisplay::default(),
+        request_id: None,
+        created_at: Timestamp(0),
+        state: State::Ringing(Ringing { until, caller_given_up_at: None }),
+    }
+}
+
+/// So far away that no test gets there.
+fn far() -> Timestamp {
+    Timestamp(u64::MAX / 2)
+}
+
+fn requested(call: Call, request: &str) -> Call {
+    Call { request_id: RequestId::parse(request), ..call }
+}
+
+fn accepted(call: Call, callee_device: &str) -> Call {
+    let state = State::Accepted(Accepted {
+        at: Timestamp(0),
+        until: far(),
+        callee_device: device(callee_device),
+        caller_given_up_at: None,
+        callee_given_up_at: None,
+    });
+    Call { state, ..call }
+}
+
+fn over(call: Call) -> Call {
+    let state = State::Over(Over { at: Timestamp(0), accepted_at: None, outcome: Outcome::TimedOut });
+    Call { state, ..call }
+}
+
+fn notice(call_id: CallId, to: &UserId, event: Event) -> Outgoing {
+    let notice = Notice { call_id, at: Timestamp(0), event };
+    Outgoing { user: to.clone(), audience: Audience::All, payload: Payload::Notice(notice) }
+}
+
+fn incoming(call_id: CallId, to: &UserId) -> Outgoing {
+    let event =
+        Event::Incoming { caller: user("alice"), display: CallerDisplay::default(), call_type: CallType::Audio };
+    notice(call_id, to, event)
+}
+
+/// The end of a call, which is to be kept whatever else is let go.
+fn end_of(call_id: CallId, to: &UserId) -> Outgoing {
+    notice(call_id, to, Event::Ended { ended_by: None, reason: EndReason::MaxDuration })
+}
+
+/// A candidate of about this many bytes.
+fn signal(call_id: CallId, to: &UserId, bytes: usize) -> Outgoing {
+    let json = RawValue::from_string(format!("\"{}\"", "c".repeat(bytes))).unwrap();
+    let signal = Signal {
+        call_id,
+        from: user("alice"),
+        at: Timestamp(0),
+        kind: SignalKind::Candidate,
+        media: Media::new(&json, &[]),
+    };
+    Outgoing { user: to.clone(), audience: Audience::Only(device("b1")), payload: Payload::Signal(signal) }
+}
+
+fn registration(user_name: &str, device_name: Option<&str>, session_name: &str, at: Timestamp) -> Registration {
+    Registration {
+        user: user(user_name),
+        device: device_name.map(device),
+        session: session(session_name),
+        platform: None,
+        push_token: None,
+        at,
+    }
+}

@@ -1,0 +1,64 @@
+//! The embedded backplane before the suite that every backplane has to pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::backplane::conformance::{LIMITS, Lab, conformance};
+use crate::backplane::{Backplane, Memory, MemoryConfig, Receiver};
+use crate::clock::{Clock, Timestamp};
+
+struct MemoryLab {
+    memory: Arc<Memory>,
+    clock: Clock,
+}
+
+#[async_trait]
+impl Lab for MemoryLab {
+    async fn start() -> Self {
+        let config = MemoryConfig {
+            inbox_messages: LIMITS.inbox_messages,
+            inbox_bytes: LIMITS.inbox_bytes,
+            inbox_ttl: LIMITS.inbox_ttl,
+            over_ttl: LIMITS.over_ttl,
+        };
+        let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
+        Self { memory: Memory::new(clock, config), clock }
+    }
+
+    async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane> {
+        Arc::new(self.memory.node(receiver))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        tokio::time::advance(by).await;
+    }
+}
+
+conformance! { MemoryLab, #[tokio::test(start_paused = true)] }
+
+/// The races of the suite once more, on threads of their own.
+mod on_threads {
+    use crate::backplane::conformance::{Lab, calls, lines};
+    use crate::backplane::memory::tests::MemoryLab;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn one_of_many_changes_wins() {
+        calls::one_of_many_changes_wins(MemoryLab::start().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn one_of_many_new_calls_wins() {
+        calls::one_of_many_new_calls_wins(MemoryLab::start().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn every_node_sees_the_same_order() {
+        lines::every_node_sees_the_same_order(MemoryLab::start().await).await;
+    }
+}
