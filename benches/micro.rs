@@ -122,7 +122,7 @@ impl Outlet for Nowhere {
         Heard::default()
     }
 
-    fn close(&self, _: CloseReason) {}
+    fn close(self: Arc<Self>, _: CloseReason) {}
 }
 
 fn runtime() -> Runtime {

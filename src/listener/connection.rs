@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -37,7 +36,7 @@ impl Connection {
             clock,
             _counted: counted,
         });
-        let io = Io { read, connection: connection.clone(), already_read: None };
+        let io = Io { read, connection: connection.clone() };
         (connection, io)
     }
 
@@ -74,28 +73,10 @@ impl fmt::Debug for Connection {
 pub struct Io {
     read: OwnedReadHalf,
     connection: Arc<Connection>,
-    /// What was read beyond the end of the last request before the connection changed hands.
-    already_read: Option<Box<Bytes>>,
-}
-
-impl Io {
-    /// The same connection with a copy of `already_read` in front of what comes: even an empty slice would keep the whole
-    /// buffer alive that it was read into.
-    #[must_use]
-    pub fn with_already_read(self, already_read: &[u8]) -> Self {
-        let already_read = (!already_read.is_empty()).then(|| Box::new(Bytes::copy_from_slice(already_read)));
-        Self { already_read, ..self }
-    }
 }
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(mut bytes) = self.already_read.take() {
-            let length = bytes.len().min(buf.remaining());
-            buf.put_slice(&bytes.split_to(length));
-            self.already_read = (!bytes.is_empty()).then_some(bytes);
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
         if buf.filled().len() > before {

@@ -145,8 +145,10 @@ async fn run_websocket(mut service: EngineService, upgrade: OnUpgrade, request: 
     // Fails where the client is gone.
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Io>>() else { return };
-    let io = parts.io.into_inner().with_already_read(&parts.read_buf);
-    let _ = Service::<(Io, Request<()>)>::call(&mut service, (io, request)).await;
+    // A client that speaks before it knows that it may is no client of ours.
+    if parts.read_buf.is_empty() {
+        let _ = Service::<(Io, Request<()>)>::call(&mut service, (parts.io.into_inner(), request)).await;
+    }
 }
 
 /// What the engine needs of `request`, in memory of its own: the original's is one large buffer, kept alive by any part of it.

@@ -6,7 +6,6 @@ use crate::ids::{DeviceId, UserId};
 use crate::protocol::{Problem, Registered, Registration};
 use crate::socket::reply::Reply;
 use crate::socket::session::Session;
-use crate::socket::wire::WireOutlet;
 use crate::switchboard::{self, Arrival, Failure, Seat};
 
 /// What `register` came to.
@@ -65,8 +64,7 @@ impl Session {
             self.set_seat(None);
             calls.leave(&seat).await.map_err(|_| Problem::unavailable())?;
         }
-        let outlet = Arc::new(WireOutlet(self.wire().clone()));
-        let arrival = calls.register(registering, last_event, outlet).await;
+        let arrival = calls.register(registering, last_event, self.wire().clone()).await;
         let arrival = arrival.map_err(|_| Problem::unavailable())?;
         self.claim_user(user);
         self.set_seat(Some(arrival.seat.clone()));

@@ -153,10 +153,7 @@ impl Wire {
     }
 }
 
-/// What the switchboard is given of a wire.
-pub(super) struct WireOutlet(pub(super) Arc<Wire>);
-
-impl Outlet for WireOutlet {
+impl Outlet for Wire {
     fn send(&self, id: EventId, payload: &Payload) -> Result<(), Unsent> {
         let event = match payload {
             Payload::Notice(notice) => ServerEvent::notice(id, notice),
@@ -165,18 +162,18 @@ impl Outlet for WireOutlet {
         match event.media.map(crate::protocol::Media::attachments) {
             Some(attachments) if !attachments.is_empty() => {
                 let body = WithAttachments::new(&event.body, attachments).map_err(|_| Unsent::Gone)?;
-                self.0.emit(event.name, &body)
+                self.emit(event.name, &body)
             }
-            _ => self.0.emit(event.name, &event.body),
+            _ => self.emit(event.name, &event.body),
         }
     }
 
     fn heard(&self) -> Heard {
         let event = Heard {
-            times: self.0.events.load(Ordering::Relaxed),
-            at: Timestamp(self.0.last_event_at.load(Ordering::Relaxed)),
+            times: self.events.load(Ordering::Relaxed),
+            at: Timestamp(self.last_event_at.load(Ordering::Relaxed)),
         };
-        match self.0.connection.lock().as_ref().and_then(Weak::upgrade) {
+        match self.connection.lock().as_ref().and_then(Weak::upgrade) {
             Some(connection) => {
                 Heard { times: event.times + connection.reads(), at: event.at.max(connection.last_read_at()) }
             }
@@ -184,10 +181,10 @@ impl Outlet for WireOutlet {
         }
     }
 
-    fn close(&self, reason: CloseReason) {
+    fn close(self: Arc<Self>, reason: CloseReason) {
         match reason {
-            CloseReason::Displaced => self.0.expel(Problem::replaced()),
-            CloseReason::TooSlow => self.0.close_transport(),
+            CloseReason::Displaced => self.expel(Problem::replaced()),
+            CloseReason::TooSlow => self.close_transport(),
         }
     }
 }

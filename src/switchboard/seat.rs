@@ -61,7 +61,7 @@ pub trait Outlet: Send + Sync {
     fn heard(&self) -> Heard;
 
     /// Closes the socket.
-    fn close(&self, reason: CloseReason);
+    fn close(self: Arc<Self>, reason: CloseReason);
 }
 
 /// A registered socket.
@@ -198,7 +198,7 @@ impl Seat {
     /// Ends the seat: nothing is sent any more. Answers how far the device has come.
     pub(super) fn close(&self, reason: CloseReason) -> Position {
         let position = self.stop();
-        self.outlet.close(reason);
+        self.outlet.clone().close(reason);
         position
     }
 
@@ -248,7 +248,7 @@ impl Seat {
         if !gate.is_closed {
             gate.is_closed = true;
             gate.held = Vec::new();
-            self.outlet.close(CloseReason::TooSlow);
+            self.outlet.clone().close(CloseReason::TooSlow);
         }
     }
 }

@@ -111,7 +111,7 @@ impl Outlet for FakeSocket {
         self.state.lock().heard
     }
 
-    fn close(&self, reason: CloseReason) {
+    fn close(self: Arc<Self>, reason: CloseReason) {
         self.state.lock().closed.push(reason);
     }
 }
