@@ -2,7 +2,7 @@
 
 use crate::call::{
     Actor, Audience, Call, CallType, CallerDisplay, Effect, Event, Outcome, Over, Party, Refusal, Ringing, Rules,
-    State, Text, Transition, Verb, Wake,
+    State, Text, Transition, Wake,
 };
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RequestId, UserId};
@@ -96,16 +96,20 @@ impl Call {
             && self.call_type == request.call_type
     }
 
-    /// What one who asks for this call again, because the first answer may have been lost, has to be told once more.
-    ///
-    /// # Errors
-    /// A [`Refusal`] where the call is over.
-    pub fn repeat(&self, now: Timestamp) -> Result<Option<Effect>, Refusal> {
-        match &self.state {
-            State::Ringing(_) => Ok(None),
-            State::Accepted(_) => Ok(Some(self.tell_caller(now, Event::Accepted { callee: self.callee.clone() }))),
-            State::Over(over) => Err(Refusal::WrongState { verb: Verb::Repeated, state: over.word() }),
-        }
+    /// What one who asks for this call again is told once more: the first answer may have been lost, and with it what came of
+    /// the call, which means nothing to an app that does not know the call.
+    pub fn repeat(&self, now: Timestamp) -> Option<Effect> {
+        let callee = self.callee.clone();
+        let event = match &self.state {
+            State::Ringing(_) => return None,
+            State::Accepted(_) => Event::Accepted { callee },
+            State::Over(over) => match &over.outcome {
+                Outcome::Rejected => Event::Rejected { callee, reason: None },
+                Outcome::TimedOut => Event::NoAnswer,
+                Outcome::Ended(reason) => Event::Ended { ended_by: None, reason: reason.clone() },
+            },
+        };
+        Some(self.tell_caller(now, event))
     }
 
     /// Whether `user` is busy with this call. A call that waits for a party, or was answered long ago, makes nobody busy: the

@@ -34,8 +34,6 @@ pub enum Verb {
     Accepted,
     /// Declined.
     Rejected,
-    /// Asked for once more.
-    Repeated,
 }
 
 impl fmt::Display for Verb {
@@ -43,7 +41,6 @@ impl fmt::Display for Verb {
         f.write_str(match self {
             Verb::Accepted => "accepted",
             Verb::Rejected => "rejected",
-            Verb::Repeated => "repeated",
         })
     }
 }

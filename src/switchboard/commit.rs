@@ -87,7 +87,7 @@ impl Switchboard {
     /// The same call for one who asks again.
     async fn repeated(&self, call_id: CallId) -> Result<Begun, Failure> {
         let call = self.backplane.load(call_id).await?.ok_or(Failure::NotFound)?.call;
-        if let Some(Effect::Tell { user, audience, notice }) = call.repeat(self.clock.now())? {
+        if let Some(Effect::Tell { user, audience, notice }) = call.repeat(self.clock.now()) {
             self.backplane.send(Outgoing { user, audience, payload: Payload::Notice(notice) }).await?;
         }
         self.begun(call_id, call.call_type, &call.callee).await

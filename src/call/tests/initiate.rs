@@ -4,8 +4,8 @@ use crate::call::tests::{
     RULES, Trace, accept, away, by, call_id, device, end, reject, rings, stop_waking, talks, text, unregistered, user,
 };
 use crate::call::{
-    Actor, Audience, Call, CallType, CallerDisplay, Decision, Effect, Event, Initiation, Notice, Outcome, Refusal,
-    Request, State, Transition, Verb, Wake, calls_to_leave,
+    Actor, Audience, Call, CallType, CallerDisplay, Decision, Effect, EndReason, Event, Initiation, Notice, Outcome,
+    Refusal, Request, State, Transition, Wake, calls_to_leave,
 };
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RequestId};
@@ -161,12 +161,18 @@ fn what_differs_is_another_call() {
 fn one_who_asks_again_is_told_where_the_call_stands() {
     let now = Timestamp(9_000);
     let repeat = |trace: Trace| trace.call.repeat(now);
-    assert_eq!(repeat(Trace::ringing()), Ok(None));
-    let notice = Notice { call_id: call_id(), at: now, event: Event::Accepted { callee: user("bob") } };
-    let told = Effect::Tell { user: user("alice"), audience: Audience::Only(device("a1")), notice };
-    assert_eq!(repeat(Trace::accepted()), Ok(Some(told)));
-    for (outcome, state) in [(Outcome::Rejected, "rejected"), (Outcome::TimedOut, "timeout")] {
-        assert_eq!(repeat(Trace::over(outcome)), Err(Refusal::WrongState { verb: Verb::Repeated, state }));
+    assert_eq!(repeat(Trace::ringing()), None);
+    let callee = user("bob");
+    let ended = Event::Ended { ended_by: None, reason: EndReason::ConnectionLost };
+    for (trace, event) in [
+        (Trace::accepted(), Event::Accepted { callee: callee.clone() }),
+        (Trace::over(Outcome::Rejected), Event::Rejected { callee, reason: None }),
+        (Trace::over(Outcome::TimedOut), Event::NoAnswer),
+        (Trace::over(Outcome::Ended(EndReason::ConnectionLost)), ended),
+    ] {
+        let notice = Notice { call_id: call_id(), at: now, event };
+        let told = Effect::Tell { user: user("alice"), audience: Audience::Only(device("a1")), notice };
+        assert_eq!(repeat(trace), Some(told));
     }
 }
 
