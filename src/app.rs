@@ -48,7 +48,8 @@ impl App {
         let clock = Clock::system();
         let lifecycle = Lifecycle::default();
         let address = SocketAddr::new(config.server.host, config.server.port);
-        let listener = Listener::bind(address, config.limits.max_connections, clock)?;
+        let listener = Listener::bind(address, config.limits.max_connections, clock)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         let address = listener.address()?;
         let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
         let line = Arc::new(Line::default());
@@ -85,6 +86,8 @@ impl App {
         // The port is closed: clients that come back find another node, or this one's successor.
         hub.drain(DRAIN_PERIOD).await;
         lifecycle.stop();
+        // Those who came over a connection that was open already while the others were sent away.
+        hub.drain(Duration::ZERO).await;
         if tokio::time::timeout(shutdown_timeout, lifecycle.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }

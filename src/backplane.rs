@@ -54,8 +54,8 @@ pub struct LiveCalls {
 pub enum Expected {
     /// The call is at this version.
     Version(Version),
-    /// There is no such call, the callee's list of live calls is at this version, and the caller has made no call under this
-    /// request id.
+    /// There is no such call, the lists of live calls of both parties are at these versions, and the caller has made no call
+    /// under this request id.
     New {
         /// Of [`LiveCalls`] of the callee.
         callee_calls: Version,

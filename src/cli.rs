@@ -81,10 +81,11 @@ pub fn welcome(address: SocketAddr) -> String {
     let url = format!("http://{}", SocketAddr::new(reachable, address.port()));
     format!(
         "switchboard is up, in development mode\n\
-         \n  open     {url}  in two tabs, and call from one to the other\n\
+         \n  open     {url}  and press \"Open a second tab\"\n\
          \n  a token  curl -s -X POST {url}/demo/token -H 'content-type: application/json' -d '{{\"userId\":\"alice\"}}'\n\
          \n           or, with JWT_SECRET set:  switchboard token --user alice\n\
-         \n  connect  io(\"{url}\", {{ auth: {{ token }} }})\n"
+         \n  connect  io(\"{url}\", {{ auth: {{ token }} }})\n\
+         \n  Whoever reaches this port gets a token for any name. NODE_ENV=production turns that off.\n"
     )
 }
 

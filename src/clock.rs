@@ -21,11 +21,6 @@ impl Timestamp {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
 
-    /// The moment as a point in the operating system's time.
-    pub fn to_system_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.0)
-    }
-
     /// The moment as ISO 8601 has it, in UTC: `2024-01-01T00:00:00.000Z`. The epoch itself for moments past the year 9999.
     pub fn to_iso8601(self) -> String {
         let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
@@ -80,5 +75,17 @@ impl Clock {
             Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
             Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_look_like_javascripts() {
+        assert_eq!(Timestamp(0).to_iso8601(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(1_709_251_199_987).to_iso8601(), "2024-02-29T23:59:59.987Z");
+        assert_eq!(Timestamp(u64::MAX).to_iso8601(), "1970-01-01T00:00:00.000Z");
     }
 }

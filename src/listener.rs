@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 
-pub use connection::{Connection, Io};
+pub use connection::{Connection, Io, Signs};
 
 /// How long a client may take to send the head of a request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);

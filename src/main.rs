@@ -60,7 +60,6 @@ fn serve(config: &Config) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the node cannot run");
             eprintln!("switchboard: {error}");
             ExitCode::FAILURE
         }

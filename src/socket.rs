@@ -1,7 +1,7 @@
 //! Listens to clients in order, and speaks to them.
 //!
-//! Each connected client is a [`Session`](session::Session) with a bounded [`mailbox`]: what it sends is read and checked where
-//! it arrives, without waiting, and worked off by one task at a time. What it is sent goes out by its [`wire`]. An idle client
+//! Each connected client is a session with a bounded mailbox: what it sends is read and checked where
+//! it arrives, without waiting, and worked off by one task at a time. What it is sent goes out by its wire. An idle client
 //! costs no task.
 //!
 //! What it does not do: it decides nothing about calls, and spells nothing; it asks `switchboard` and `protocol`.

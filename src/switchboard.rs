@@ -98,7 +98,11 @@ impl Switchboard {
             // It was too late, and asking was what made the time-out known.
             after.decide(Command::Accept { by: by.clone() }, self.clock.now(), &self.rules)?;
         }
-        self.leave_others(by, Some(call)).await
+        if let Err(failure) = self.leave_others(by, Some(call)).await {
+            // This call is answered all the same.
+            tracing::warn!(call_id = %call, %failure, "a device could not be taken out of its other call");
+        }
+        Ok(())
     }
 
     /// Declines a call.
@@ -143,7 +147,7 @@ impl Switchboard {
         Ok(())
     }
 
-    /// Whether `device` of `user` takes part in a call.
+    /// Whether the device of `actor` takes part in a call.
     ///
     /// # Errors
     /// [`Unavailable`].

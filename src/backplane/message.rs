@@ -52,6 +52,7 @@ impl Payload {
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 256;
         match self {
+            Payload::Notice(Notice { event: Event::Incoming { display, .. }, .. }) => OVERHEAD + display.size(),
             Payload::Notice(_) => OVERHEAD,
             Payload::Signal(signal) => OVERHEAD + signal.media.size(),
         }

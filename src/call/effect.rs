@@ -36,17 +36,6 @@ pub enum Audience {
     Except(DeviceId),
 }
 
-impl Audience {
-    /// Whether `device` is meant.
-    pub fn includes(&self, device: &DeviceId) -> bool {
-        match self {
-            Audience::All => true,
-            Audience::Only(only) => only == device,
-            Audience::Except(except) => except != device,
-        }
-    }
-}
-
 /// An event about a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {

@@ -77,6 +77,13 @@ pub struct CallerDisplay {
     pub avatar: Option<Text>,
 }
 
+impl CallerDisplay {
+    /// Its size in bytes.
+    pub fn size(&self) -> usize {
+        [&self.name, &self.avatar].into_iter().flatten().map(|text| text.as_str().len()).sum()
+    }
+}
+
 /// How far a call has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -143,11 +150,6 @@ impl Call {
     /// Whether `user` is one of the two.
     pub fn has_party(&self, user: &UserId) -> bool {
         self.caller.user == *user || self.callee == *user
-    }
-
-    /// The other of the two; the caller for anybody who is not the caller.
-    pub fn other_than(&self, user: &UserId) -> &UserId {
-        if self.caller.user == *user { &self.callee } else { &self.caller.user }
     }
 
     /// The moment at which this call wants to be looked at again; `None` once it is over.

@@ -12,16 +12,49 @@ const FILE: &str = ".env";
 /// Every line of the file that cannot be read; the text of a line is not repeated, it may hold a secret.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn read() -> Result<Vec<(String, String)>, ConfigErrors> {
-    let mut vars = match dotenvy::from_path_iter(FILE) {
-        Ok(lines) => collect(lines)?,
-        Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(ConfigErrors(vec![problem(&error, None)])),
+    let mut vars = match std::fs::read_to_string(FILE) {
+        Ok(text) => parse(&text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(ConfigErrors(vec![Problem::conflict(FILE, error.to_string())])),
     };
     vars.extend(
         std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())),
     );
     Ok(vars)
+}
+
+fn parse(text: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
+    collect(dotenvy::from_read_iter(quoted(text).as_bytes()))
+}
+
+/// The file with its bare values in quotes, so that they mean what they meant to the Node.js server that the file may have been
+/// written for: blanks and `$` are part of a value, `#` begins a comment.
+fn quoted(text: &str) -> String {
+    let mut open_quote = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if let Some(quote) = open_quote {
+            // Inside a value of several lines, such as a key.
+            open_quote = (!line.contains(quote)).then_some(quote);
+            lines.push(line.to_owned());
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=').filter(|_| !line.trim_start().starts_with('#')) else {
+            lines.push(line.to_owned());
+            continue;
+        };
+        let value = value.trim();
+        if let Some(quote @ ('"' | '\'')) = value.chars().next() {
+            open_quote = (!value[1..].contains(quote)).then_some(quote);
+            lines.push(line.to_owned());
+        } else {
+            let bare = value.split('#').next().unwrap_or_default().trim_end();
+            let quote = if bare.contains('\'') { "" } else { "'" };
+            lines.push(format!("{name}={quote}{bare}{quote}"));
+        }
+    }
+    lines.join("\n")
 }
 
 fn collect(
@@ -49,7 +82,7 @@ fn problem(error: &dotenvy::Error, before: Option<&str>) -> Problem {
     match error {
         dotenvy::Error::LineParse(..) => {
             let place = before.map_or("first setting".into(), |name| format!("setting after {name}"));
-            Problem::conflict(FILE, format!("cannot read the {place}; a value with blanks needs quotes"))
+            Problem::conflict(FILE, format!("cannot read the {place}; it is not NAME=value"))
         }
         dotenvy::Error::Io(error) => Problem::conflict(FILE, error.to_string()),
         _ => Problem::conflict(FILE, "cannot be read"),
@@ -60,10 +93,6 @@ fn problem(error: &dotenvy::Error, before: Option<&str>) -> Problem {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
-        collect(dotenvy::from_read_iter(text.as_bytes()))
-    }
-
     #[test]
     fn a_file_gives_its_variables_in_order() {
         let vars = parse("# Server\nPORT=4000\n\nJWT_SECRET='a b'\n").unwrap();
@@ -71,12 +100,28 @@ mod tests {
     }
 
     #[test]
+    fn bare_values_are_read_as_the_node_server_read_them() {
+        let text = "CORS_ORIGIN=https://a.example, https://b.example # both\nJWT_SECRET=a$b c\nexport HOST = ::1 \nEMPTY=\n\
+                    KEY=\"-----BEGIN\nx = y z\nEND-----\"\nPORT=1";
+        let vars = parse(text).unwrap();
+        let expected = [
+            ("CORS_ORIGIN", "https://a.example, https://b.example"),
+            ("JWT_SECRET", "a$b c"),
+            ("HOST", "::1"),
+            ("EMPTY", ""),
+            ("KEY", "-----BEGIN\nx = y z\nEND-----"),
+            ("PORT", "1"),
+        ];
+        assert_eq!(vars, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
     fn bad_lines_are_all_placed_and_never_repeated() {
-        let errors = parse("JWT_SECRET=hunter2 hunter3\nPORT=1\nhunter4 hunter5\n").unwrap_err();
+        let errors = parse("hunter2 hunter3\nPORT=1\nhunter4 hunter5\n").unwrap_err();
         assert_eq!(
             errors.to_string(),
-            ".env: cannot read the first setting; a value with blanks needs quotes\n\
-             .env: cannot read the setting after PORT; a value with blanks needs quotes"
+            ".env: cannot read the first setting; it is not NAME=value\n\
+             .env: cannot read the setting after PORT; it is not NAME=value"
         );
     }
 }

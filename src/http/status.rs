@@ -6,11 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use super::HttpState;
 use super::answer::json;
-use crate::clock::Timestamp;
 
 #[derive(Serialize)]
 struct Health {
@@ -26,7 +24,7 @@ pub(super) async fn health(State(state): State<Arc<HttpState>>) -> Response {
     let now = state.clock.now();
     let health = Health {
         status: "ok",
-        timestamp: iso_8601(now),
+        timestamp: now.to_iso8601(),
         uptime: state.started_at.until(now).as_secs_f64(),
         redis: "disconnected",
         fcm: "not_initialized",
@@ -50,32 +48,13 @@ pub(super) async fn info(State(state): State<Arc<HttpState>>) -> Response {
     json(StatusCode::OK, info)
 }
 
-/// As JavaScript's `toISOString` writes it: UTC, with milliseconds.
-fn iso_8601(moment: Timestamp) -> String {
-    let moment = OffsetDateTime::from(moment.to_system_time());
-    let (hour, minute, second, millisecond) = moment.to_hms_milli();
-    format!(
-        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z",
-        moment.year(),
-        u8::from(moment.month()),
-        moment.day(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use serde_json::json;
 
-    use super::*;
     use crate::http::testing::server;
-
-    #[test]
-    fn timestamps_look_like_javascripts() {
-        assert_eq!(iso_8601(Timestamp(0)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(iso_8601(Timestamp(1_709_251_199_987)), "2024-02-29T23:59:59.987Z");
-    }
 
     #[tokio::test(start_paused = true)]
     async fn health_is_as_documented() {

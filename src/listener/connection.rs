@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,46 +20,53 @@ use crate::listener::Counted;
 pub struct Connection {
     /// Half of the stream, because only the other half, [`Io`]'s, can be read without a second system call that finds nothing.
     stream: OwnedWriteHalf,
-    reads: AtomicU64,
-    last_read_at: AtomicU64,
+    signs: Arc<Signs>,
     clock: Clock,
     _counted: Counted,
+}
+
+/// The signs of life of the client at the other end. They outlive the connection: its last ones count when it is gone.
+pub struct Signs {
+    reads: AtomicU64,
+    last_read_at: AtomicU64,
+}
+
+impl Signs {
+    /// How often bytes have come.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// When bytes last came; at first, when the client connected.
+    pub fn last_read_at(&self) -> Timestamp {
+        Timestamp(self.last_read_at.load(Ordering::Relaxed))
+    }
+
+    fn note_read(&self, now: Timestamp) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.last_read_at.store(now.0, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
     /// The connection over `stream`, and what reads and writes it.
     pub(super) fn open(stream: TcpStream, clock: Clock, counted: Counted) -> (Arc<Self>, Io) {
         let (read, write) = stream.into_split();
-        let connection = Arc::new(Self {
-            stream: write,
-            reads: AtomicU64::new(0),
-            last_read_at: AtomicU64::new(clock.now().0),
-            clock,
-            _counted: counted,
-        });
-        let io = Io { read, connection: connection.clone() };
+        let signs = Signs { reads: AtomicU64::new(0), last_read_at: AtomicU64::new(clock.now().0) };
+        let connection = Arc::new(Self { stream: write, signs: Arc::new(signs), clock, _counted: counted });
+        let io = Io { read, connection: connection.clone(), already_read: None };
         (connection, io)
     }
 
-    /// How often bytes have come from the client.
-    pub fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-
-    /// When bytes last came from the client; at first, when it connected.
-    pub fn last_read_at(&self) -> Timestamp {
-        Timestamp(self.last_read_at.load(Ordering::Relaxed))
+    /// The signs of life of its client.
+    pub fn signs(&self) -> &Arc<Signs> {
+        &self.signs
     }
 
     /// Closes the connection, whatever is under way on it.
     pub fn close(&self) {
         // Fails only where the client was faster.
         let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(Shutdown::Both);
-    }
-
-    fn note_read(&self) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.last_read_at.store(self.clock.now().0, Ordering::Relaxed);
     }
 }
 
@@ -73,14 +81,32 @@ impl fmt::Debug for Connection {
 pub struct Io {
     read: OwnedReadHalf,
     connection: Arc<Connection>,
+    /// What was read beyond the end of the last request before the connection changed hands. Boxed: rarely there.
+    already_read: Option<Box<Bytes>>,
+}
+
+impl Io {
+    /// The same connection with a copy of `already_read` in front of what comes: even an empty slice would keep the whole
+    /// buffer alive that it was read into.
+    #[must_use]
+    pub fn with_already_read(self, already_read: &[u8]) -> Self {
+        let already_read = (!already_read.is_empty()).then(|| Box::new(Bytes::copy_from_slice(already_read)));
+        Self { already_read, ..self }
+    }
 }
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(mut bytes) = self.already_read.take() {
+            let length = bytes.len().min(buf.remaining());
+            buf.put_slice(&bytes.split_to(length));
+            self.already_read = (!bytes.is_empty()).then_some(bytes);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.connection.note_read();
+            self.connection.signs.note_read(self.connection.clock.now());
         }
         Poll::Ready(Ok(()))
     }

@@ -395,5 +395,7 @@ fn media(kind: SignalKind, json: &RawValue, attachments: &[Bytes]) -> Option<Med
         b'n' => !kind.is_description(),
         _ => false,
     };
-    fits.then(|| Media::new(json, attachments))
+    // Attachments have to be put back into the JSON on the way out, so it has to be JSON through and through.
+    let is_sound = attachments.is_empty() || serde_json::from_str::<serde_json::Value>(json.get()).is_ok();
+    (fits && is_sound).then(|| Media::new(json, attachments))
 }

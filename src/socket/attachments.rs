@@ -7,20 +7,15 @@ use serde_json::Value;
 
 /// A payload with the attachments put back where its placeholders are, for the Socket.IO encoder to take out again under
 /// numbers of its own.
-pub(super) struct WithAttachments<'a> {
-    body: Value,
-    attachments: &'a [Bytes],
+pub(super) struct WithAttachments<'a, T> {
+    pub(super) body: &'a T,
+    pub(super) attachments: &'a [Bytes],
 }
 
-impl<'a> WithAttachments<'a> {
-    pub(super) fn new(body: &impl Serialize, attachments: &'a [Bytes]) -> serde_json::Result<Self> {
-        Ok(Self { body: serde_json::to_value(body)?, attachments })
-    }
-}
-
-impl Serialize for WithAttachments<'_> {
+impl<T: Serialize> Serialize for WithAttachments<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Part { value: &self.body, attachments: self.attachments }.serialize(serializer)
+        let body = serde_json::to_value(self.body).map_err(serde::ser::Error::custom)?;
+        Part { value: &body, attachments: self.attachments }.serialize(serializer)
     }
 }
 

@@ -100,8 +100,9 @@ impl Engine {
         let compact = compact(&request);
         if let Some(sid) = query_value(compact.uri(), "sid")
             && let Some(connection) = compact.extensions().get::<Weak<Connection>>()
+            && !self.hub.transports.claim(sid, connection)
         {
-            self.hub.upgrade(sid, connection);
+            return bad_request();
         }
         self.hub.lifecycle.spawn(run_websocket(self.service.clone(), upgrade, compact));
         let mut response = Response::new(Body::empty());
@@ -128,15 +129,20 @@ impl Engine {
         {
             return bad_request();
         }
+        if let Some(sid) = query_value(request.uri(), "sid") {
+            self.hub.note_poll(sid);
+        }
         let request = compact(&request).map(|()| request.into_body());
         let Ok(response) = self.service.clone().oneshot(request).await;
         with_numeric_code(response.map(Body::new)).await
     }
 
-    /// Whether this is a new client and there is no room for one.
+    /// Whether this is a new client and there is no room for one, or no time.
     fn is_full(&self, uri: &Uri) -> bool {
-        let connected = self.hub.connected().max(self.open_connections.count());
-        query_value(uri, "sid").is_none() && connected > self.hub.settings.limits.max_connections
+        // The connection that asks is among the open ones.
+        let (clients, connections) = (self.hub.connected(), self.open_connections.count());
+        let max = self.hub.settings.limits.max_connections;
+        query_value(uri, "sid").is_none() && (self.hub.is_draining() || clients >= max || connections > max)
     }
 }
 
@@ -145,10 +151,9 @@ async fn run_websocket(mut service: EngineService, upgrade: OnUpgrade, request: 
     // Fails where the client is gone.
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Io>>() else { return };
-    // A client that speaks before it knows that it may is no client of ours.
-    if parts.read_buf.is_empty() {
-        let _ = Service::<(Io, Request<()>)>::call(&mut service, (parts.io.into_inner(), request)).await;
-    }
+    // What a fast client has sent already is not lost.
+    let io = parts.io.into_inner().with_already_read(&parts.read_buf);
+    let _ = Service::<(Io, Request<()>)>::call(&mut service, (io, request)).await;
 }
 
 /// What the engine needs of `request`, in memory of its own: the original's is one large buffer, kept alive by any part of it.
@@ -181,7 +186,11 @@ fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
 }
 
 fn full() -> Response<Body> {
-    refusal(StatusCode::SERVICE_UNAVAILABLE, r#"{"success":false,"error":"Too many connections"}"#)
+    let mut response =
+        refusal(StatusCode::SERVICE_UNAVAILABLE, r#"{"success":false,"error":"Server is full or shutting down"}"#);
+    // Whoever comes back over the same connection would meet the same node.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn bad_request() -> Response<Body> {

@@ -1,6 +1,7 @@
 //! What all sockets of the node share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig, SocketConfig};
 use crate::ids::{SessionId, UserId};
 use crate::lifecycle::Lifecycle;
-use crate::listener::Connection;
 use crate::protocol::Bounds;
 use crate::socket::limits::UserLimits;
 use crate::socket::session::Session;
 use crate::socket::token_expiry::TokenExpiry;
 use crate::socket::transports::Transports;
 use crate::switchboard::Switchboard;
+
+/// In how many steps the clients are sent elsewhere.
+const DRAIN_BATCHES: usize = 20;
 
 /// How sockets behave.
 #[derive(Clone, Debug)]
@@ -51,6 +54,7 @@ pub struct Hub {
     pub(super) user_limits: UserLimits,
     pub(super) token_expiry: TokenExpiry,
     pub(super) transports: Arc<Transports>,
+    is_draining: AtomicBool,
     sessions: Mutex<Sessions>,
 }
 
@@ -83,6 +87,7 @@ impl Hub {
             lifecycle,
             token_expiry: TokenExpiry::default(),
             transports: Arc::default(),
+            is_draining: AtomicBool::new(false),
             sessions: Mutex::default(),
         })
     }
@@ -97,14 +102,19 @@ impl Hub {
         self.token_expiry.watch(&self).await;
     }
 
-    /// Closes every connection so that its client comes back by itself, spread over `period`.
+    /// Whether clients are being sent elsewhere, and no more are taken.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more clients, and closes every connection so that its client comes back by itself, spread over `period`.
     pub async fn drain(&self, period: Duration) {
-        const BATCHES: usize = 20;
+        self.is_draining.store(true, Ordering::Relaxed);
         let sessions: Vec<_> = self.sessions.lock().by_id.values().filter_map(Weak::upgrade).collect();
         if sessions.is_empty() {
             return;
         }
-        let batch = sessions.len().div_ceil(BATCHES);
+        let batch = sessions.len().div_ceil(DRAIN_BATCHES);
         let pause = period / u32::try_from(sessions.len().div_ceil(batch)).unwrap_or(1);
         for batch in sessions.chunks(batch) {
             for session in batch {
@@ -121,12 +131,10 @@ impl Hub {
         }
     }
 
-    /// The Engine.IO session `sid` goes on over `connection`.
-    pub(super) fn upgrade(&self, sid: &str, connection: &Weak<Connection>) {
-        // Known to the session if there is one yet, and else found when it is made.
-        self.transports.upgrade(sid, connection.clone());
+    /// The client of the polling session `sid` is alive.
+    pub(super) fn note_poll(&self, sid: &str) {
         if let Some(session) = SessionId::parse(sid).and_then(|id| self.session(&id)) {
-            session.wire().upgraded(connection.clone());
+            session.wire().note_life(self.clock.now());
         }
     }
 

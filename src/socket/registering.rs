@@ -1,10 +1,12 @@
 //! `register` and `unregister`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ids::{DeviceId, UserId};
 use crate::protocol::{Problem, Registered, Registration};
 use crate::socket::reply::Reply;
+use crate::socket::requests::within;
 use crate::socket::session::Session;
 use crate::switchboard::{self, Arrival, Failure, Seat};
 
@@ -17,8 +19,8 @@ enum Outcome {
 }
 
 impl Session {
-    pub(super) async fn serve_register(&self, registration: Registration, reply: Reply) {
-        match self.within(self.register(registration)).await {
+    pub(super) async fn serve_register(&self, registration: Registration, reply: Reply, limit: Duration) {
+        match within(limit, self.register(registration)).await {
             Ok(Outcome::Arrived(arrival)) => {
                 let body = Registered::first(self.id(), arrival.seat.device());
                 let _ = self.wire().emit("registered", &body);

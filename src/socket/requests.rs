@@ -1,6 +1,7 @@
 //! What each request does, and what it is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call::{Actor, Refusal, Text};
 use crate::ids::CallId;
@@ -14,34 +15,34 @@ use crate::switchboard::{Failure, NewCall, Seat};
 
 impl Session {
     /// Deals with a request and answers it, within the time a client waits.
-    pub(super) async fn serve(&self, event: ClientEvent, reply: Reply) {
+    pub(super) async fn serve(&self, event: ClientEvent, reply: Reply, limit: Duration) {
         match event {
             ClientEvent::Ping => self.answer_ping(reply),
             ClientEvent::Pong => {}
-            ClientEvent::Register(registration) => self.serve_register(registration, reply).await,
-            ClientEvent::Unregister => reply.answer(self.within(self.unregister()).await.map(|()| Done::new())),
+            ClientEvent::Register(registration) => self.serve_register(registration, reply, limit).await,
+            ClientEvent::Unregister => reply.answer(within(limit, self.unregister()).await.map(|()| Done::new())),
             ClientEvent::TokenRefresh(token) => reply.answer(self.refresh_token(&token)),
             ClientEvent::Initiate(request) => {
                 let _held = Held::new(self.seat());
-                reply.answer(self.within(self.initiate(request)).await);
+                reply.answer(within(limit, self.initiate(request)).await);
             }
             ClientEvent::Accept(call_id) => {
                 let _held = Held::new(self.seat());
-                let result = self.within(self.accept(call_id)).await;
+                let result = within(limit, self.accept(call_id)).await;
                 reply.answer(result.map(|()| CallAnswered::new(call_id)));
             }
             ClientEvent::Reject(call_id, reason) => {
-                let result = self.within(self.reject(call_id, reason)).await;
+                let result = within(limit, self.reject(call_id, reason)).await;
                 let echo = call_id.to_string();
                 reply.answer(result.map(|()| CallAck::rejected(&echo)));
             }
             ClientEvent::End(target, reason) => {
-                let result = self.within(self.end(&target, reason)).await;
+                let result = within(limit, self.end(&target, reason)).await;
                 reply.answer(result.map(|()| CallAck::ended(&target.echo)));
             }
             ClientEvent::Signal(request) => {
                 let kind = request.kind;
-                reply.answer(self.within(self.signal(request)).await.map(|()| Said::of(kind)));
+                reply.answer(within(limit, self.signal(request)).await.map(|()| Said::of(kind)));
             }
         }
     }
@@ -55,11 +56,6 @@ impl Session {
             UndecodableKind::Initiate | UndecodableKind::Other => {}
         }
         reply.refuse(&undecodable.problem);
-    }
-
-    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-        let limit = self.hub().settings.socket.request_timeout;
-        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Problem::timed_out()))
     }
 
     fn answer_ping(&self, reply: Reply) {
@@ -88,6 +84,10 @@ impl Session {
             return Err(Problem::rate_limited());
         }
         let CallRequest { callee, details } = request;
+        // The connection ends when the call it is in does; it begins no other.
+        if self.expires_at().is_some_and(|at| at <= self.hub().clock.now()) {
+            return Err(Problem::token_expired());
+        }
         if callee == by.user {
             return Err(Refusal::SelfCall.into());
         }
@@ -125,6 +125,11 @@ impl Session {
     fn participant(&self) -> Result<Actor, Refusal> {
         self.actor().ok_or(Refusal::NotAParticipant)
     }
+}
+
+/// What comes of `work`, if it is done within `limit`.
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Problem::timed_out()))
 }
 
 /// Keeps back what others send to a socket until it has its answer, so that it knows the call it hears about.

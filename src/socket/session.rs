@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,8 +45,8 @@ struct State {
 
 /// Something to be dealt with.
 pub(super) enum Job {
-    /// A request, and where its answer goes.
-    Request(ClientEvent, Reply),
+    /// A request, where its answer goes, and when it came.
+    Request(ClientEvent, Reply, Timestamp),
     /// Something that was meant to be one.
     Undecodable(Undecodable, Reply),
     /// The client is gone.
@@ -140,7 +141,7 @@ impl Session {
     /// An event has come. Checks and queues it, without waiting for anything.
     pub(super) fn receive(self: &Arc<Self>, socket: &Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
         let now = self.hub.clock.now();
-        self.wire.note_event(now);
+        self.wire.note_life(now);
         if self.wire.is_expelled() {
             return;
         }
@@ -148,14 +149,16 @@ impl Session {
         let Value::Str(packet, attachments) = value else { return };
         let attachments: Vec<Bytes> = attachments.map(Vec::from).unwrap_or_default();
         let bytes = packet.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-        match self.limits.count(bytes, self.token_user.as_ref(), &self.hub.user_limits, now) {
+        let claimed_user = if self.token_user.is_some() { None } else { self.state.lock().claimed_user.clone() };
+        let user = self.token_user.as_ref().or(claimed_user.as_ref());
+        match self.limits.count(bytes, user, &self.hub.user_limits, now) {
             Verdict::Allowed => {}
             Verdict::Refused => return self.refuse_for_rate(reply, now),
             Verdict::Expelled => return self.wire.expel(Problem::rate_limited()),
         }
         let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
             Ok(ClientEvent::Pong) => return,
-            Ok(event) => Job::Request(event, reply),
+            Ok(event) => Job::Request(event, reply, now),
             Err(undecodable) => Job::Undecodable(undecodable, reply),
         };
         match self.mailbox.put(job) {
@@ -195,11 +198,19 @@ impl Session {
     async fn read(self: Arc<Self>) {
         while let Some(job) = self.mailbox.take() {
             match job {
-                Job::Request(event, reply) => self.serve(event, reply).await,
+                // Nobody listens to one who was asked to leave: a newer connection may have taken the device over.
+                Job::Request(..) | Job::Undecodable(..) if self.wire.is_expelled() => {}
+                Job::Request(event, reply, came_at) => self.serve(event, reply, self.time_left(came_at)).await,
                 Job::Undecodable(undecodable, reply) => self.answer_undecodable(&undecodable, reply),
                 Job::Gone => self.leave().await,
             }
         }
+    }
+
+    /// How long a request that came at `came_at` may still take.
+    fn time_left(&self, came_at: Timestamp) -> Duration {
+        let limit = self.hub.settings.socket.request_timeout;
+        limit.saturating_sub(came_at.until(self.hub.clock.now()))
     }
 
     async fn leave(&self) {

@@ -13,8 +13,8 @@ use crate::protocol::Problem;
 use crate::socket::hub::Hub;
 use crate::socket::session::Session;
 
-/// How soon a client that was in a call when its token expired is looked at again.
-const IN_CALL_RECHECK: Duration = Duration::from_secs(1);
+/// How soon a client whose token has expired is looked at again, if it was in a call, or is still there.
+const RECHECK: Duration = Duration::from_secs(1);
 /// How often limits that are no longer needed are swept out.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -40,6 +40,7 @@ impl TokenExpiry {
 
     /// Ends connections until the node stops.
     pub(super) async fn watch(&self, hub: &Arc<Hub>) {
+        let mut swept_at = hub.clock.now();
         loop {
             let now = hub.clock.now();
             while let Some(session) = self.take_due(now) {
@@ -47,7 +48,10 @@ impl TokenExpiry {
                     self.expire(&session, now).await;
                 }
             }
-            hub.user_limits.sweep();
+            if swept_at.plus(SWEEP_INTERVAL) <= now {
+                swept_at = now;
+                hub.user_limits.sweep();
+            }
             let next = self.due.lock().first().map_or(Duration::MAX, |(at, _)| now.until(*at));
             // Waits for the next token to expire, for one that expires sooner, or for the node to stop.
             tokio::select! {
@@ -71,13 +75,14 @@ impl TokenExpiry {
             None => false,
         };
         if is_in_call {
-            self.add(now.plus(IN_CALL_RECHECK), session.id());
+            self.add(now.plus(RECHECK), session.id());
             return;
         }
         // A fresh token may have come in meanwhile.
         if session.expires_at().is_some_and(|at| at <= now) {
             let _ = session.wire().emit("error", &Problem::token_expired());
             session.wire().close_after_flush();
+            self.add(now.plus(RECHECK), session.id());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which TCP connection carries which Engine.IO session: to close one, it has to be found.
 
 use std::collections::HashMap;
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -12,26 +12,37 @@ use crate::lifecycle::Lifecycle;
 use crate::listener::Connection;
 use crate::socket::engine::EngineService;
 
-/// Sessions that began with polling and were upgraded. The others have their connection among their handshake's extensions.
+/// Websockets opened for one session at once, of which the engine takes one. More are refused.
+const MAX_CLAIMS: usize = 4;
+
+/// The websockets opened for sessions that began with polling. A websocket session has its connection among the extensions of
+/// its handshake. Which of several claims to a session the engine took is not known: to close the session, all are closed.
 #[derive(Default)]
 pub(super) struct Transports {
-    upgraded: Mutex<HashMap<String, Weak<Connection>>>,
+    claims: Mutex<HashMap<String, Vec<Weak<Connection>>>>,
     service: OnceLock<EngineService>,
 }
 
 impl Transports {
-    /// The session `sid` goes on over `connection`.
-    pub(super) fn upgrade(&self, sid: &str, connection: Weak<Connection>) {
-        let mut upgraded = self.upgraded.lock();
-        if upgraded.len() == upgraded.capacity() {
-            upgraded.retain(|_, connection| connection.strong_count() > 0);
+    /// Notes that `connection` wants to carry the session `sid`. Whether there is room for one more that does.
+    pub(super) fn claim(&self, sid: &str, connection: &Weak<Connection>) -> bool {
+        let mut claims = self.claims.lock();
+        if claims.len() == claims.capacity() {
+            claims.retain(|_, connections| connections.iter().any(|connection| connection.strong_count() > 0));
         }
-        upgraded.insert(sid.to_owned(), connection);
+        let connections = claims.entry(sid.to_owned()).or_default();
+        connections.retain(|connection| connection.strong_count() > 0);
+        if connections.len() >= MAX_CLAIMS {
+            return false;
+        }
+        connections.push(connection.clone());
+        true
     }
 
-    /// The connection that `sid` was upgraded to.
-    pub(super) fn upgraded(&self, sid: &str) -> Option<Weak<Connection>> {
-        self.upgraded.lock().get(sid).cloned()
+    /// The connections that may carry the session `sid`, beside that of its handshake.
+    pub(super) fn claimed(&self, sid: &str) -> Vec<Arc<Connection>> {
+        let claims = self.claims.lock();
+        claims.get(sid).map(|claims| claims.iter().filter_map(Weak::upgrade).collect()).unwrap_or_default()
     }
 
     /// The engine, for [`Transports::close_polling`].

@@ -4,15 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 use socketioxide::socket::Socket;
-use socketioxide::{SendError, SocketError};
+use socketioxide::{SendError, SocketError, TransportType};
 
 use crate::clock::Timestamp;
 use crate::ids::{EventId, SessionId};
 use crate::lifecycle::Lifecycle;
-use crate::listener::Connection;
+use crate::listener::{Connection, Signs};
 use crate::protocol::{Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
 use crate::socket::transports::Transports;
@@ -32,8 +31,9 @@ const EXPEL_UNQUIET_AFTER: usize = 10;
 pub(super) struct Wire {
     id: SessionId,
     socket: Weak<Socket>,
-    /// What carries it: the connection of the handshake, or the websocket it was upgraded to.
-    connection: Mutex<Option<Weak<Connection>>>,
+    /// The websocket of the handshake. There is none where it began with polling: those connections may be a proxy's, and
+    /// carry other clients too.
+    websocket: Option<(Weak<Connection>, Arc<Signs>)>,
     transports: Arc<Transports>,
     lifecycle: Lifecycle,
     events: AtomicU64,
@@ -43,12 +43,16 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(id: SessionId, socket: &Arc<Socket>, transports: Arc<Transports>, lifecycle: Lifecycle) -> Self {
-        let handshake = socket.req_parts().extensions.get::<Weak<Connection>>().cloned();
-        let connection = Mutex::new(transports.upgraded(id.as_str()).or(handshake));
+        let is_websocket = socket.transport_type() == TransportType::Websocket;
+        let connection = socket.req_parts().extensions.get::<Weak<Connection>>().filter(|_| is_websocket);
+        let websocket = connection
+            .and_then(Weak::upgrade)
+            .filter(|_| transports.claimed(id.as_str()).is_empty())
+            .map(|connection| (Arc::downgrade(&connection), connection.signs().clone()));
         Self {
             id,
             socket: Arc::downgrade(socket),
-            connection,
+            websocket,
             transports,
             lifecycle,
             events: AtomicU64::new(0),
@@ -59,14 +63,20 @@ impl Wire {
 
     /// Sends an event.
     pub(super) fn emit(&self, name: &str, body: &impl Serialize) -> Result<(), Unsent> {
-        self.socket.upgrade().ok_or(Unsent::Gone)?.emit(name, body).map_err(|error| match error {
-            SendError::Socket(SocketError::InternalChannelFull) => Unsent::Full,
-            SendError::Socket(SocketError::Closed) | SendError::Serialize(_) => Unsent::Gone,
-        })
+        match self.socket.upgrade().ok_or(Unsent::Gone)?.emit(name, body) {
+            Ok(()) => Ok(()),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => Err(Unsent::Full),
+            Err(SendError::Socket(SocketError::Closed)) => Err(Unsent::Gone),
+            Err(SendError::Serialize(_)) => {
+                // What was decoded can be encoded; should it not be so, nobody else is to suffer for it.
+                tracing::error!(session = %self.id, event = name, "an event could not be encoded and was left out");
+                Ok(())
+            }
+        }
     }
 
-    /// An event has come from the client.
-    pub(super) fn note_event(&self, now: Timestamp) {
+    /// Something has come from the client that its connection does not tell, or not of this client alone.
+    pub(super) fn note_life(&self, now: Timestamp) {
         self.events.fetch_add(1, Ordering::Relaxed);
         self.last_event_at.store(now.0, Ordering::Relaxed);
     }
@@ -112,44 +122,26 @@ impl Wire {
         });
     }
 
-    /// Closes the connection of a client that does not hang up itself.
-    fn close_within(&self, time: Duration) {
-        let connection = self.connection();
+    /// Cuts off a client that does not hang up itself.
+    fn close_within(self: &Arc<Self>, time: Duration) {
+        let wire = self.clone();
         let stopping = self.lifecycle.stopping().clone();
         self.lifecycle.spawn(async move {
             // Waits for the client, or for the node to stop.
             let _ = tokio::time::timeout(time, stopping.cancelled()).await;
-            if let Some(connection) = connection.and_then(|connection| connection.upgrade()) {
-                connection.close();
-            }
+            wire.close_transport();
         });
     }
 
     /// Cuts the client off so that it comes back by itself.
     pub(super) fn close_transport(&self) {
-        if let Some(connection) = self.websocket() {
+        let handshake = self.websocket.as_ref().and_then(|(connection, _)| connection.upgrade());
+        for connection in self.transports.claimed(self.id.as_str()).into_iter().chain(handshake) {
             connection.close();
-        } else {
+        }
+        if self.websocket.is_none() {
             self.transports.close_polling(self.id.as_str(), &self.lifecycle);
         }
-    }
-
-    /// The session goes on over `connection`.
-    pub(super) fn upgraded(&self, connection: Weak<Connection>) {
-        *self.connection.lock() = Some(connection);
-    }
-
-    fn connection(&self) -> Option<Weak<Connection>> {
-        self.connection.lock().clone()
-    }
-
-    /// The connection of a client that is on a websocket.
-    fn websocket(&self) -> Option<Arc<Connection>> {
-        let is_websocket = self
-            .socket
-            .upgrade()
-            .is_some_and(|socket| socket.transport_type() == socketioxide::TransportType::Websocket);
-        if is_websocket { self.connection()?.upgrade() } else { None }
     }
 }
 
@@ -161,8 +153,7 @@ impl Outlet for Wire {
         };
         match event.media.map(crate::protocol::Media::attachments) {
             Some(attachments) if !attachments.is_empty() => {
-                let body = WithAttachments::new(&event.body, attachments).map_err(|_| Unsent::Gone)?;
-                self.emit(event.name, &body)
+                self.emit(event.name, &WithAttachments { body: &event.body, attachments })
             }
             _ => self.emit(event.name, &event.body),
         }
@@ -173,10 +164,8 @@ impl Outlet for Wire {
             times: self.events.load(Ordering::Relaxed),
             at: Timestamp(self.last_event_at.load(Ordering::Relaxed)),
         };
-        match self.connection.lock().as_ref().and_then(Weak::upgrade) {
-            Some(connection) => {
-                Heard { times: event.times + connection.reads(), at: event.at.max(connection.last_read_at()) }
-            }
+        match &self.websocket {
+            Some((_, signs)) => Heard { times: event.times + signs.reads(), at: event.at.max(signs.last_read_at()) },
             None => event,
         }
     }

@@ -43,12 +43,21 @@ impl Switchboard {
             let start = confirmed.or(attached.position);
             let seat = Seat::new(user.clone(), session, attached.device, start.unwrap_or_default(), outlet, self.clock);
             let seat = Arc::new(seat);
-            self.backplane.subscribe(&user).await?;
             self.line.add(seat.clone());
             (seat, start)
         };
-        let missed = self.missed(&seat, start, last_event.is_some()).await?;
-        Ok(Arrival { seat, missed })
+        let missed = match self.backplane.subscribe(&user).await {
+            Ok(()) => self.missed(&seat, start, last_event.is_some()).await,
+            Err(unavailable) => Err(unavailable),
+        };
+        match missed {
+            Ok(missed) => Ok(Arrival { seat, missed }),
+            Err(unavailable) => {
+                // Half a registration is none: the client will ask again.
+                let _ = self.leave(&seat).await;
+                Err(unavailable)
+            }
+        }
     }
 
     /// Another `register` on a socket that has a seat: its push token may be a new one.

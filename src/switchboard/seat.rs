@@ -17,6 +17,8 @@ use crate::switchboard::registry::Missed;
 const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 /// Most messages that wait for a gate to open. Beyond it the socket is closed, and gets them from the inbox when it returns.
 const MAX_HELD: usize = 2048;
+/// Most messages of which it is remembered when they were sent.
+const MAX_UNCONFIRMED: usize = 2048;
 /// What was missed may be more than the queue of a socket holds: how often it is looked at for room, and for how long a client
 /// that takes nothing is waited for.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(10);
@@ -169,7 +171,11 @@ impl Seat {
                 match self.try_pass(&mut gate, delivery) {
                     Ok(()) => drop(waiting.pop_front()),
                     Err(Unsent::Full) => return false,
-                    Err(Unsent::Gone) => waiting.clear(),
+                    Err(Unsent::Gone) => {
+                        gate.is_closed = true;
+                        gate.held = Vec::new();
+                        return true;
+                    }
                 }
             }
             if gate.held.is_empty() {
@@ -234,6 +240,10 @@ impl Seat {
         let heard = self.outlet.heard();
         gate.confirm(heard);
         self.outlet.send(delivery.id, &delivery.payload)?;
+        if gate.unconfirmed.len() == MAX_UNCONFIRMED {
+            // What was sent after it has not been lost without it.
+            gate.unconfirmed.pop_front();
+        }
         gate.unconfirmed.push_back(Sent {
             id: delivery.id,
             at: self.clock.now(),

@@ -384,6 +384,22 @@ describe('connections that come and go', () => {
     await bob.take('call_end');
   });
 
+  test('a description that was answered does not come again', async (t) => {
+    const [alice, bob] = await pair(t, server);
+    const callId = await talk(alice, bob);
+    await alice.request('sdp_offer', { callId, to: bob.user, sdp: { type: 'offer', sdp: 'v=0' } });
+    await bob.take('sdp_offer');
+    await bob.request('sdp_answer', { callId, to: alice.user, sdp: { type: 'answer', sdp: 'v=0' } });
+    await bob.request('ping', {});
+    bob.cut();
+    await bob.disconnected();
+    const before = bob.heard('sdp_offer').length;
+    await bob.comeBack();
+    await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 1 } });
+    await bob.take('ice_candidate', ({ candidate }) => candidate.n === 1);
+    assert.equal(bob.heard('sdp_offer').length, before);
+  });
+
   test('the caller is away while the callee answers', async (t) => {
     for (const [act, told] of [['call_accept', 'call_accept'], ['call_reject', 'call_reject'], ['call_end', 'call_end']]) {
       const [alice, bob] = await pair(t, server);

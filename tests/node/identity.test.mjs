@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createSign, generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import {
   NO_RATE_LIMITS, Phone, SECRET, pair, phone, refusal, refused, ring, seconds, sign, startServer, talk, tokenOf, unique,
 } from './support.mjs';
@@ -178,6 +179,15 @@ describe('tokens that end while connected', { concurrency: true }, () => {
       assert.equal(error.message, 'Token expired');
     });
   }
+
+  test('a second websocket with the same sid saves nobody', async (t) => {
+    const user = unique('alice');
+    const alice = await phone(t, server, { user, auth: shortly(user) });
+    const again = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${alice.socket.io.engine.id}`);
+    await new Promise((resolve) => again.once('close', resolve).once('error', resolve));
+    assert.equal((await alice.take('error')).code, 'E005');
+    assert.equal(await alice.disconnected(), 'transport close');
+  });
 
   test('never in the middle of a call', async (t) => {
     const user = unique('alice');

@@ -267,3 +267,24 @@ describe('connections', () => {
     assert.equal(late.status, 400);
   });
 });
+
+describe('what one client does to another', () => {
+  test('a description that cannot be encoded again is refused, and cuts nobody off', async (t) => {
+    const server = await startServer();
+    t.after(() => server.stop());
+    const [alice, bob] = await pair(t, server);
+    const callId = await talk(alice, bob);
+    for (const [n, inside] of ['1e999', '"\\ud800"', `${'['.repeat(200)}${']'.repeat(200)}`].entries()) {
+      const blob = { _placeholder: true, num: 0 };
+      const sdp = `{"blob":${JSON.stringify(blob)},"inside":${inside}}`;
+      const answered = new Promise((resolve) => alice.socket.io.engine.on('packet', ({ data }) => String(data).startsWith(`37${n}`) && resolve(data)));
+      alice.write(`51-7${n}["sdp_offer",{"callId":"${callId}","to":"${bob.user}","sdp":${sdp}}]`);
+      alice.write(Buffer.from('blob'));
+      assert.match(await answered, /E301/);
+    }
+    const answer = await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 1 } });
+    assert.equal(answer.success, true);
+    await bob.take('ice_candidate');
+    await bob.hasNot('(disconnect)', 'sdp_offer');
+  });
+});
