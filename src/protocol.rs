@@ -9,6 +9,7 @@ mod ack;
 mod client_event;
 mod fields;
 mod media;
+mod payloads;
 mod problem;
 mod server_event;
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::call::{CallType, CallerDisplay, Text};
 use crate::ids::{CallId, DeviceId, EventId, RequestId, UserId};
 use crate::protocol::fields::{Field, call_id, is_absent, optional_text, request_id, string};
+use crate::protocol::payloads::{CallFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
 use crate::protocol::{Code, Media, Problem, SignalKind};
 
 /// Longest avatar, in characters: usually the address of a picture.
@@ -225,70 +226,6 @@ fn fields<'a, T: Deserialize<'a> + Default>(payload: Field<'a>, otherwise: fn() 
         return Err(otherwise());
     }
     serde_json::from_str(raw.get()).map_err(|_| Problem::invalid_payload())
-}
-
-/// A field that tells null, which may mean something, from being absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RegisterFields<'a> {
-    #[serde(borrow)]
-    user_id: Field<'a>,
-    #[serde(borrow)]
-    device_id: Field<'a>,
-    #[serde(borrow)]
-    platform: Field<'a>,
-    #[serde(borrow)]
-    fcm_token: Field<'a>,
-    #[serde(borrow)]
-    last_event_id: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct InitiateFields<'a> {
-    #[serde(borrow)]
-    callee_id: Field<'a>,
-    #[serde(borrow)]
-    call_type: Field<'a>,
-    #[serde(borrow)]
-    caller_name: Field<'a>,
-    #[serde(borrow)]
-    caller_avatar: Field<'a>,
-    #[serde(borrow)]
-    request_id: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct CallFields<'a> {
-    #[serde(borrow)]
-    call_id: Field<'a>,
-    #[serde(borrow)]
-    reason: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct SignalFields<'a> {
-    #[serde(borrow)]
-    call_id: Field<'a>,
-    #[serde(borrow)]
-    to: Field<'a>,
-    #[serde(borrow, deserialize_with = "present")]
-    sdp: Field<'a>,
-    #[serde(borrow, deserialize_with = "present")]
-    candidate: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TokenFields<'a> {
-    #[serde(borrow)]
-    token: Field<'a>,
 }
 
 fn register(payload: Field<'_>) -> Result<ClientEvent, Problem> {
