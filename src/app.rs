@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
@@ -27,6 +27,9 @@ use crate::switchboard::{Line, Switchboard};
 const OVER_TTL: Duration = Duration::from_secs(60);
 /// Over how long the clients of a node that ends are sent elsewhere, so that they do not all arrive there at once.
 const DRAIN_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long the body of a request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A node that has bound its port.
 pub struct App {
@@ -130,12 +133,26 @@ impl Site {
 
 impl Answer for Site {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        if request.method() == Method::GET {
+            return self.respond(request).await;
+        }
+        // What is sent has to arrive in time; a poll, which sends nothing, waits for as long as it takes.
+        tokio::time::timeout(BODY_TIMEOUT, self.respond(request)).await.unwrap_or_else(|_| {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+            response
+        })
+    }
+}
+
+impl Site {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         if !Engine::is_at(request.uri().path()) {
             let Ok(response) = self.pages.clone().oneshot(request).await;
             return response;
         }
         if Engine::is_upgrade(&request) {
-            return self.engine.upgrade(request);
+            return self.engine.upgrade(request).await;
         }
         let Ok(response) = self.polling.clone().oneshot(request).await;
         response

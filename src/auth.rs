@@ -18,6 +18,9 @@ use crate::ids::UserId;
 
 pub use handshake::{HandshakeToken, token_from_handshake};
 
+/// Longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 8192;
+
 /// Who a token names, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -84,6 +87,9 @@ impl Authenticator {
     /// Why it is refused.
     pub fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError> {
         let token = token.ok_or(AuthError::Missing)?;
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::Invalid);
+        }
         let claims = decode::<Map<String, Value>>(token, &self.decoding_key, &self.validation)
             .map_err(|_| AuthError::Invalid)?
             .claims;

@@ -214,7 +214,7 @@ const VARIABLES: &[Variable] = &[
     var(Sockets, "SOCKET_PING_TIMEOUT", Value("60000"), Milliseconds(100, 10 * MINUTE), "How long a pong may take"),
     var(Sockets, "SOCKET_CONNECT_TIMEOUT", Value("10000"), Milliseconds(100, 10 * MINUTE), "How long a connection may stay without a Socket.IO handshake"),
     var(Sockets, "REQUEST_TIMEOUT", Value("3000"), Milliseconds(10, MINUTE), "Within this every request is answered"),
-    var(Sockets, "SEND_QUEUE", Value("512"), Number(1, 65_536), "Packets that may wait for one connection before it is closed as too slow"),
+    var(Sockets, "SEND_QUEUE", Value("2048"), Number(1, 65_536), "Packets that may wait for one connection before it is closed as too slow"),
 
     var(Limits, "MAX_CONNECTIONS", Value("100000"), Number(1, 10 * MILLION), "Connections to this node"),
     var(Limits, "MAX_CONNECTIONS_PER_USER", Value("50"), Number(1, MILLION), "Connections of one user"),

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -54,7 +54,7 @@ impl Connection {
         let (read, write) = stream.into_split();
         let signs = Signs { reads: AtomicU64::new(0), last_read_at: AtomicU64::new(clock.now().0) };
         let connection = Arc::new(Self { stream: write, signs: Arc::new(signs), clock, _counted: counted });
-        let io = Io { read, connection: connection.clone(), already_read: None };
+        let io = Io { read, connection: connection.clone(), already_read: None, is_blocked: false, reader: None };
         (connection, io)
     }
 
@@ -83,6 +83,11 @@ pub struct Io {
     connection: Arc<Connection>,
     /// What was read beyond the end of the last request before the connection changed hands. Boxed: rarely there.
     already_read: Option<Box<Bytes>>,
+    /// Whether the client does not take what it is sent. It is not listened to either until it does: a websocket answers pings
+    /// on its own, and would keep the answers without bound.
+    is_blocked: bool,
+    /// Who waits to read until then.
+    reader: Option<Waker>,
 }
 
 impl Io {
@@ -97,6 +102,10 @@ impl Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_blocked {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         if let Some(mut bytes) = self.already_read.take() {
             let length = bytes.len().min(buf.remaining());
             buf.put_slice(&bytes.split_to(length));
@@ -114,28 +123,39 @@ impl AsyncRead for Io {
 
 impl Io {
     fn poll_try_write(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let stream = self.connection.stream.as_ref();
-        loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match write(stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+        let written = loop {
+            match stream.poll_write_ready(cx) {
+                Poll::Pending => {
+                    self.is_blocked = true;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => break Err(error),
+                Poll::Ready(Ok(())) => match write(stream) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    written => break written,
+                },
             }
+        };
+        self.is_blocked = false;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
         }
+        Poll::Ready(written)
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_try_write(cx, |stream| stream.try_write(bytes))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {

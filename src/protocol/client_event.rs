@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::call::{CallType, CallerDisplay, Text};
@@ -332,7 +333,26 @@ fn media(kind: SignalKind, json: &RawValue, attachments: &[Bytes]) -> Option<Med
         b'n' => !kind.is_description(),
         _ => false,
     };
-    // Attachments have to be put back into the JSON on the way out, so it has to be JSON through and through.
-    let is_sound = attachments.is_empty() || serde_json::from_str::<serde_json::Value>(json.get()).is_ok();
+    let is_sound = attachments.is_empty() || names_each_once(json, attachments.len());
     (fits && is_sound).then(|| Media::new(json, attachments))
+}
+
+/// Whether `json` has one placeholder for each of `count` attachments: they are put back into it on the way out, and one that is
+/// named a thousand times would leave a thousand times. It has to be JSON through and through, too.
+fn names_each_once(json: &RawValue, count: usize) -> bool {
+    let Ok(value) = serde_json::from_str(json.get()) else { return false };
+    let mut numbers = Vec::new();
+    let mut unread: Vec<&Value> = vec![&value];
+    while let Some(value) = unread.pop() {
+        match value {
+            Value::Object(fields) if fields.get("_placeholder") == Some(&Value::Bool(true)) => {
+                numbers.push(fields.get("num").and_then(Value::as_u64));
+            }
+            Value::Object(fields) => unread.extend(fields.values()),
+            Value::Array(items) => unread.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    numbers.sort_unstable();
+    numbers.into_iter().eq((0..count as u64).map(Some))
 }

@@ -58,8 +58,11 @@ impl MessageHandler<LocalAdapter, OnEvent> for OnEvent {
 struct OnDisconnect(Arc<Session>);
 
 impl DisconnectHandler<LocalAdapter, OnDisconnect> for OnDisconnect {
-    fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, defer: fn(Arc<Socket>)) {
+    fn call_with_defer(&self, socket: Arc<Socket>, reason: DisconnectReason, defer: fn(Arc<Socket>)) {
         self.0.gone();
+        if reason == DisconnectReason::ClientNSDisconnect {
+            self.0.left();
+        }
         defer(socket);
     }
 }

@@ -86,9 +86,12 @@ impl Engine {
     }
 
     /// Opens a websocket.
-    pub fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+    pub async fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
         if self.is_full(request.uri()) {
             return full();
+        }
+        if query_value(request.uri(), "sid").is_some() {
+            return self.upgrade_polling(request).await;
         }
         let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
             return bad_request();
@@ -98,12 +101,6 @@ impl Engine {
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let compact = compact(&request);
-        if let Some(sid) = query_value(compact.uri(), "sid")
-            && let Some(connection) = compact.extensions().get::<Weak<Connection>>()
-            && !self.hub.transports.claim(sid, connection)
-        {
-            return bad_request();
-        }
         self.hub.lifecycle.spawn(run_websocket(self.service.clone(), upgrade, compact));
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -112,6 +109,26 @@ impl Engine {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         response
+    }
+
+    /// Opens a websocket for a session that polls. The engine does it: should the websocket fail, it ends the session, which
+    /// would otherwise hang between the two.
+    async fn upgrade_polling(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let mut compact = compact(&request);
+        if let Some(key) = request.headers_mut().remove(SEC_WEBSOCKET_KEY) {
+            compact.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
+        }
+        if let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() {
+            compact.extensions_mut().insert(upgrade);
+        }
+        if let Some(sid) = query_value(compact.uri(), "sid")
+            && let Some(connection) = compact.extensions().get::<Weak<Connection>>()
+            && !self.hub.transports.claim(sid, connection)
+        {
+            return bad_request();
+        }
+        let Ok(response) = self.service.clone().oneshot(compact.map(|()| Body::empty())).await;
+        with_numeric_code(response.map(Body::new)).await
     }
 
     /// Answers everything at the engine's path that does not open a websocket.

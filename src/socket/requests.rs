@@ -18,7 +18,7 @@ impl Session {
     pub(super) async fn serve(&self, event: ClientEvent, reply: Reply, limit: Duration) {
         match event {
             ClientEvent::Ping => self.answer_ping(reply),
-            ClientEvent::Pong => {}
+            ClientEvent::Pong => reply.send(&Done::new()),
             ClientEvent::Register(registration) => self.serve_register(registration, reply, limit).await,
             ClientEvent::Unregister => reply.answer(within(limit, self.unregister()).await.map(|()| Done::new())),
             ClientEvent::TokenRefresh(token) => reply.answer(self.refresh_token(&token)),

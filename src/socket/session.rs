@@ -21,6 +21,9 @@ use crate::socket::reply::Reply;
 use crate::socket::wire::Wire;
 use crate::switchboard::Seat;
 
+/// How long a client that has left may keep its connection.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+
 /// A connected client.
 pub(super) struct Session {
     id: SessionId,
@@ -145,7 +148,7 @@ impl Session {
         if self.wire.is_expelled() {
             return;
         }
-        let reply = Reply::new(socket, &mut value, ack_id);
+        let reply = Reply::new(self.wire.clone(), socket, &mut value, ack_id);
         let Value::Str(packet, attachments) = value else { return };
         let attachments: Vec<Bytes> = attachments.map(Vec::from).unwrap_or_default();
         let bytes = packet.len() + attachments.iter().map(Bytes::len).sum::<usize>();
@@ -157,7 +160,7 @@ impl Session {
             Verdict::Expelled => return self.wire.expel(Problem::rate_limited()),
         }
         let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
-            Ok(ClientEvent::Pong) => return,
+            Ok(ClientEvent::Pong) if ack_id.is_none() => return,
             Ok(event) => Job::Request(event, reply, now),
             Err(undecodable) => Job::Undecodable(undecodable, reply),
         };
@@ -166,6 +169,19 @@ impl Session {
             Put::StartReader => self.start_reader(),
             Put::Full => self.wire.expel(Problem::rate_limited()),
         }
+    }
+
+    /// The client has left by its own word. If its connection stays, it is closed: nobody counts it any more.
+    pub(super) fn left(self: &Arc<Self>) {
+        let session = self.clone();
+        let stopping = self.hub.lifecycle.stopping().clone();
+        self.hub.lifecycle.spawn(async move {
+            // Waits for the client to hang up, or to come back over the same connection.
+            let _ = tokio::time::timeout(HANG_UP_WITHIN, stopping.cancelled()).await;
+            if session.hub.session(&session.id).is_none_or(|current| Arc::ptr_eq(&current, &session)) {
+                session.wire.close_transport();
+            }
+        });
     }
 
     /// The client is gone. What it has sent before is dealt with first.
