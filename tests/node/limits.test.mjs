@@ -1,6 +1,9 @@
 // Every bound: rates, sizes, depths, queues and connections. Who goes over one harms only themselves.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import {
   NO_RATE_LIMITS, Phone, TRANSPORTS, holeProxy, pair, phone, refused, startServer, talk, tokenOf, unique,
 } from './support.mjs';
@@ -286,5 +289,69 @@ describe('what one client does to another', () => {
     assert.equal(answer.success, true);
     await bob.take('ice_candidate');
     await bob.hasNot('(disconnect)', 'sdp_offer');
+  });
+
+  test('an attachment is sent as often as it came: placeholders name each once', async (t) => {
+    const server = await startServer();
+    t.after(() => server.stop());
+    const [alice, bob] = await pair(t, server);
+    const callId = await talk(alice, bob);
+    const placeholder = '{"_placeholder":true,"num":0}';
+    for (const [n, blobs] of [`[${placeholder},${placeholder}]`, '[]', '[{"_placeholder":true,"num":1}]'].entries()) {
+      const answered = new Promise((resolve) => alice.socket.io.engine.on('packet', ({ data }) => String(data).startsWith(`38${n}`) && resolve(data)));
+      alice.write(`51-8${n}["sdp_offer",{"callId":"${callId}","to":"${bob.user}","sdp":{"blobs":${blobs}}}]`);
+      alice.write(Buffer.from('blob'));
+      assert.match(await answered, /E301/);
+    }
+    await bob.hasNot('sdp_offer', '(disconnect)');
+  });
+
+  for (const transports of [['websocket'], ['polling']]) {
+    test(`a burst of 900 is answered and relayed whole over ${transports}`, async (t) => {
+      const server = await startServer();
+      t.after(() => server.stop());
+      const [alice, bob] = await pair(t, server, { transports });
+      const callId = await talk(alice, bob);
+      const answers = Array.from({ length: 900 }, (_, n) => alice.request('ice_candidate', { callId, to: bob.user, candidate: { n } }));
+      for (const answer of await Promise.all(answers)) assert.equal(answer.success, true);
+      await bob.take('ice_candidate', ({ candidate }) => candidate.n === 899);
+      assert.deepEqual(bob.heard('ice_candidate').map(({ candidate }) => candidate.n), [...Array(900).keys()]);
+      await bob.hasNot('(disconnect)');
+    });
+  }
+
+  test('a client that pings and does not read is not listened to', async (t) => {
+    const server = await startServer();
+    t.after(() => server.stop());
+    const bob = await phone(t, server);
+    const { hostname, port } = new URL(server.url);
+    const flood = connect({ host: hostname, port: Number(port) });
+    t.after(() => flood.destroy());
+    flood.on('error', () => {});
+    flood.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    await once(flood, 'readable');
+    const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 125, 0, 0, 0, 0]), Buffer.alloc(125)]);
+    const million = Buffer.concat(Array(8000).fill(ping));
+    for (let n = 0; n < 100; n++) flood.write(million);
+    for (let left = -1; left !== flood.writableLength;) {
+      left = flood.writableLength;
+      for (let n = 0; n < 100; n++) await bob.request('ping', {});
+    }
+    assert.ok(flood.writableLength > 50e6, `${flood.writableLength} bytes are still to be sent`);
+    await server.isAlive();
+  });
+
+  test('a session whose upgrade breaks is over', async (t) => {
+    const server = await startServer();
+    t.after(() => server.stop());
+    const polling = `${server.url}/socket.io/?EIO=4&transport=polling`;
+    const { sid } = JSON.parse((await (await fetch(polling)).text()).slice(1));
+    const websocket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${sid}`);
+    await once(websocket, 'open');
+    websocket.terminate();
+    let status;
+    for (let n = 0; n < 1000 && status !== 400; n++) ({ status } = await fetch(`${polling}&sid=${sid}`));
+    assert.equal(status, 400);
   });
 });
