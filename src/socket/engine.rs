@@ -30,6 +30,8 @@ use crate::socket::hub::Hub;
 const PATH: &str = "/socket.io";
 /// Bytes read from a websocket at once. Every connection keeps such a buffer; candidates and acks fit.
 const READ_BUFFER_BYTES: usize = 512;
+/// The query parameter that finds a websocket's connection; ours is the last one of that name.
+const OPENED: &str = "opened";
 /// Most binary attachments of one packet.
 const MAX_ATTACHMENTS: usize = 10;
 /// Largest error answer of the engine, in bytes.
@@ -100,7 +102,13 @@ impl Engine {
             return bad_request();
         };
         let upgrade = hyper::upgrade::on(&mut request);
-        let compact = compact(&request);
+        let mut compact = compact(&request);
+        if let Some(connection) = request.extensions().get::<Weak<Connection>>() {
+            let number = self.hub.transports.open(connection);
+            if let Ok(uri) = format!("{}&{OPENED}={number}", compact.uri()).parse() {
+                *compact.uri_mut() = uri;
+            }
+        }
         self.hub.lifecycle.spawn(run_websocket(self.service.clone(), upgrade, compact));
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -122,7 +130,7 @@ impl Engine {
             compact.extensions_mut().insert(upgrade);
         }
         if let Some(sid) = query_value(compact.uri(), "sid")
-            && let Some(connection) = compact.extensions().get::<Weak<Connection>>()
+            && let Some(connection) = request.extensions().get::<Weak<Connection>>()
             && !self.hub.transports.claim(sid, connection)
         {
             return bad_request();
@@ -190,9 +198,6 @@ fn compact<B>(request: &Request<B>) -> Request<()> {
             compact.headers_mut().insert(name, value);
         }
     }
-    if let Some(connection) = request.extensions().get::<Weak<Connection>>() {
-        compact.extensions_mut().insert(connection.clone());
-    }
     compact
 }
 
@@ -200,6 +205,12 @@ fn compact<B>(request: &Request<B>) -> Request<()> {
 fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The number under which the websocket of a handshake was opened.
+pub(super) fn opened_number(uri: &Uri) -> Option<u64> {
+    let pairs = uri.query()?.rsplit('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == OPENED)?.1.parse().ok()
 }
 
 fn full() -> Response<Body> {

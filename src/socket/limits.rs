@@ -1,8 +1,7 @@
 //! How much a client may send: token buckets for each socket and each user, and patience with those who ignore them.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
@@ -14,10 +13,8 @@ use crate::clock::Timestamp;
 use crate::config::LimitsConfig;
 use crate::ids::UserId;
 
-/// A client that was not refused for so long starts with a clean slate.
-const STRIKES_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
-/// A refusal that nobody waits for is told at most this often.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// A client that was not refused for so many seconds starts with a clean slate.
+const STRIKES_FORGOTTEN_AFTER: u32 = 10;
 
 type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 type UserBuckets = RateLimiter<UserId, HashMapStateStore<UserId>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
@@ -39,8 +36,9 @@ pub(super) struct SocketLimits {
     bytes: Bucket,
     max_strikes: u32,
     strikes: AtomicU32,
-    last_strike: AtomicU64,
-    last_told: AtomicU64,
+    /// Seconds since the epoch, which is exact enough, and small.
+    last_strike: AtomicU32,
+    last_told: AtomicU32,
 }
 
 impl SocketLimits {
@@ -53,8 +51,8 @@ impl SocketLimits {
             ),
             max_strikes: limits.strikes,
             strikes: AtomicU32::new(0),
-            last_strike: AtomicU64::new(0),
-            last_told: AtomicU64::new(0),
+            last_strike: AtomicU32::new(0),
+            last_told: AtomicU32::new(0),
         }
     }
 
@@ -74,22 +72,19 @@ impl SocketLimits {
     }
 
     fn strike(&self, now: Timestamp) -> Verdict {
-        let last = Timestamp(self.last_strike.swap(now.0, Ordering::Relaxed));
-        if last.plus(STRIKES_FORGOTTEN_AFTER) < now {
+        let now = seconds(now);
+        let last = self.last_strike.swap(now, Ordering::Relaxed);
+        if now.saturating_sub(last) > STRIKES_FORGOTTEN_AFTER {
             self.strikes.store(0, Ordering::Relaxed);
         }
         let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
         if strikes > self.max_strikes { Verdict::Expelled } else { Verdict::Refused }
     }
 
-    /// Whether it is time to tell a client that does not wait for answers that it is being refused.
+    /// Whether it is time to tell a client that does not wait for answers that it is being refused: once in each second.
     pub(super) fn may_tell(&self, now: Timestamp) -> bool {
-        let last = self.last_told.load(Ordering::Relaxed);
-        let is_due = Timestamp(last).plus(TOLD_EVERY) <= now;
-        if is_due {
-            self.last_told.store(now.0, Ordering::Relaxed);
-        }
-        is_due
+        let now = seconds(now);
+        self.last_told.swap(now, Ordering::Relaxed) != now
     }
 }
 
@@ -121,6 +116,11 @@ impl UserLimits {
             buckets.shrink_to_fit();
         }
     }
+}
+
+/// Seconds since the epoch.
+fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at.0 / 1000).unwrap_or(u32::MAX)
 }
 
 fn per_second(rate: u32, burst: u32) -> Quota {

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 /// A queue that knows whether somebody is reading it, so that a reader has to exist only while there is something to read.
 pub(super) struct Mailbox<T> {
     state: Mutex<State<T>>,
-    capacity: usize,
 }
 
 struct State<T> {
@@ -27,15 +26,15 @@ pub(super) enum Put {
 }
 
 impl<T> Mailbox<T> {
-    /// An empty mailbox for `capacity` things, whose first reader is about to start.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::new(State { queue: VecDeque::new(), has_reader: true }), capacity }
+    /// An empty mailbox, whose first reader is about to start.
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State { queue: VecDeque::new(), has_reader: true }) }
     }
 
-    /// Puts `item` in, unless the mailbox is full.
-    pub(super) fn put(&self, item: T) -> Put {
+    /// Puts `item` in, unless there are `capacity` in it.
+    pub(super) fn put(&self, item: T, capacity: usize) -> Put {
         let mut state = self.state.lock();
-        if state.queue.len() >= self.capacity { Put::Full } else { state.put(item) }
+        if state.queue.len() >= capacity { Put::Full } else { state.put(item) }
     }
 
     /// Puts `item` in even if the mailbox is full: for the one that comes last.
@@ -68,12 +67,12 @@ mod tests {
 
     #[test]
     fn there_is_one_reader_while_there_is_something_to_read() {
-        let mailbox = Mailbox::new(2);
-        assert_eq!(mailbox.put(1), Put::Queued);
-        assert_eq!(mailbox.put(2), Put::Queued);
-        assert_eq!(mailbox.put(3), Put::Full);
+        let mailbox = Mailbox::new();
+        assert_eq!(mailbox.put(1, 2), Put::Queued);
+        assert_eq!(mailbox.put(2, 2), Put::Queued);
+        assert_eq!(mailbox.put(3, 2), Put::Full);
         assert_eq!(mailbox.put_last(4), Put::Queued);
         assert_eq!([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()], [Some(1), Some(2), Some(4), None]);
-        assert_eq!(mailbox.put(5), Put::StartReader);
+        assert_eq!(mailbox.put(5, 2), Put::StartReader);
     }
 }

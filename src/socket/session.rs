@@ -24,6 +24,9 @@ use crate::switchboard::Seat;
 /// How long a client that has left may keep its connection.
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 
+/// A moment that does not come.
+const NEVER: Timestamp = Timestamp(u64::MAX);
+
 /// A connected client.
 pub(super) struct Session {
     id: SessionId,
@@ -43,7 +46,8 @@ struct State {
     seat: Option<Arc<Seat>>,
     /// Whether it has acted before registering: a call may know it by its unregistered device.
     has_acted: bool,
-    expires_at: Option<Timestamp>,
+    /// When the token expires; [`NEVER`] for one that does not. An `Option` would take twice the room in every session.
+    expires_at: Timestamp,
 }
 
 /// Something to be dealt with.
@@ -66,10 +70,9 @@ impl Session {
         Arc::new(Self {
             wire: Arc::new(Wire::new(id.clone(), socket, hub.transports.clone(), hub.lifecycle.clone())),
             limits: SocketLimits::new(limits),
-            // As many as may come at once; more have been refused before they get here.
-            mailbox: Mailbox::new(limits.event_burst as usize),
+            mailbox: Mailbox::new(),
             token_user,
-            state: Mutex::new(State { expires_at, ..State::default() }),
+            state: Mutex::new(State { expires_at: expires_at.unwrap_or(NEVER), ..State::default() }),
             id,
             hub,
         })
@@ -113,14 +116,12 @@ impl Session {
     }
 
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        self.state.lock().expires_at
+        Some(self.state.lock().expires_at).filter(|at| *at != NEVER)
     }
 
     pub(super) fn set_expires_at(&self, expires_at: Option<Timestamp>) {
-        let before = std::mem::replace(&mut self.state.lock().expires_at, expires_at);
-        if let Some(before) = before {
-            self.hub.token_expiry.remove(before, &self.id);
-        }
+        let before = std::mem::replace(&mut self.state.lock().expires_at, expires_at.unwrap_or(NEVER));
+        self.hub.token_expiry.remove(before, &self.id);
         if let Some(at) = expires_at {
             self.hub.token_expiry.add(at, &self.id);
         }
@@ -164,7 +165,8 @@ impl Session {
             Ok(event) => Job::Request(event, reply, now),
             Err(undecodable) => Job::Undecodable(undecodable, reply),
         };
-        match self.mailbox.put(job) {
+        // As many as may come at once; more have been refused before they get here.
+        match self.mailbox.put(job, self.hub.settings.limits.event_burst as usize) {
             Put::Queued => {}
             Put::StartReader => self.start_reader(),
             Put::Full => self.wire.expel(Problem::rate_limited()),

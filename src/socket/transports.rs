@@ -1,6 +1,7 @@
 //! Which TCP connection carries which Engine.IO session: to close one, it has to be found.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use axum::body::Body;
@@ -15,15 +16,35 @@ use crate::socket::engine::EngineService;
 /// Websockets opened for one session at once, of which the engine takes one. More are refused.
 const MAX_CLAIMS: usize = 4;
 
-/// The websockets opened for sessions that began with polling. A websocket session has its connection among the extensions of
-/// its handshake. Which of several claims to a session the engine took is not known: to close the session, all are closed.
+/// The connections of sessions: of those that began as a websocket, and the websockets opened for those that began with polling.
+/// Which of several claims to a session the engine took is not known: to close the session, all are closed.
 #[derive(Default)]
 pub(super) struct Transports {
     claims: Mutex<HashMap<String, Vec<Weak<Connection>>>>,
+    /// Websockets whose client has not said who it is yet, by a number that its request carries.
+    opened: Mutex<HashMap<u64, Weak<Connection>>>,
+    last_opened: AtomicU64,
     service: OnceLock<EngineService>,
 }
 
 impl Transports {
+    /// Notes that a session is about to begin over `connection`. The number finds it again, once: kept among the extensions of
+    /// the request, it would cost each session 200 bytes for as long as it lives.
+    pub(super) fn open(&self, connection: &Weak<Connection>) -> u64 {
+        let number = self.last_opened.fetch_add(1, Ordering::Relaxed);
+        let mut opened = self.opened.lock();
+        if opened.len() == opened.capacity() {
+            opened.retain(|_, connection| connection.strong_count() > 0);
+        }
+        opened.insert(number, connection.clone());
+        number
+    }
+
+    /// The connection that was opened under `number`.
+    pub(super) fn take_opened(&self, number: u64) -> Option<Arc<Connection>> {
+        self.opened.lock().remove(&number)?.upgrade()
+    }
+
     /// Notes that `connection` wants to carry the session `sid`. Whether there is room for one more that does.
     pub(super) fn claim(&self, sid: &str, connection: &Weak<Connection>) -> bool {
         let mut claims = self.claims.lock();

@@ -14,6 +14,7 @@ use crate::lifecycle::Lifecycle;
 use crate::listener::{Connection, Signs};
 use crate::protocol::{Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
+use crate::socket::engine::opened_number;
 use crate::socket::transports::Transports;
 use crate::switchboard::{CloseReason, Heard, Outlet, Payload, Unsent};
 
@@ -43,11 +44,11 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(id: SessionId, socket: &Arc<Socket>, transports: Arc<Transports>, lifecycle: Lifecycle) -> Self {
-        let is_websocket = socket.transport_type() == TransportType::Websocket;
-        let connection = socket.req_parts().extensions.get::<Weak<Connection>>().filter(|_| is_websocket);
-        let websocket = connection
-            .and_then(Weak::upgrade)
-            .filter(|_| transports.claimed(id.as_str()).is_empty())
+        let began_as_websocket =
+            socket.transport_type() == TransportType::Websocket && transports.claimed(id.as_str()).is_empty();
+        let websocket = Some(&socket.req_parts().uri)
+            .filter(|_| began_as_websocket)
+            .and_then(|uri| transports.take_opened(opened_number(uri)?))
             .map(|connection| (Arc::downgrade(&connection), connection.signs().clone()));
         Self {
             id,
