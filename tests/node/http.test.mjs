@@ -1,6 +1,7 @@
 // HTTP and the command line: health, info, ICE servers, CORS, errors, what production refuses, and the three commands.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { Agent, get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { Phone, SECRET, phone, run, seconds, sign, startServer, talk, tokenOf, unique } from './support.mjs';
 
@@ -260,6 +261,23 @@ describe('commands', () => {
     const { code, stderr } = await run(['frobnicate']);
     assert.notEqual(code, 0);
     assert.match(stderr, /frobnicate/);
+  });
+
+  test('a server that ends takes nobody in over connections that are open, and does not wait for them', async (t) => {
+    const server = await startServer({ SHUTDOWN_TIMEOUT: '30000' });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const handshake = () => new Promise((resolve, reject) => {
+      const request = get(`${server.url}/socket.io/?EIO=4&transport=polling`, { agent }, (response) => {
+        response.resume().once('end', () => resolve({ status: response.statusCode, isReused: request.reusedSocket }));
+      }).once('error', reject);
+    });
+    assert.equal((await handshake()).status, 200);
+    const alice = await phone(t, server);
+    const stopped = server.stop();
+    assert.equal(await alice.disconnected(), 'transport close');
+    assert.deepEqual(await handshake(), { status: 503, isReused: true });
+    assert.equal((await stopped).code, 0);
   });
 
   test('SIGTERM ends the server in good order: clients see a transport close and come back by themselves', async (t) => {
