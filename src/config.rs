@@ -8,6 +8,7 @@ mod near_miss;
 mod problem;
 mod read;
 mod reader;
+mod redis;
 mod sections;
 mod source;
 mod variables;
@@ -17,8 +18,8 @@ use std::time::Duration;
 pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
-    AuthConfig, BackplaneKind, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
-    Mode, ServerConfig, SocketConfig, TurnCredentials,
+    AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
+    Mode, RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 
@@ -30,7 +31,7 @@ pub struct Config {
     /// The listener and the process.
     pub server: ServerConfig,
     /// What remembers calls and carries messages.
-    pub backplane: BackplaneKind,
+    pub backplane: BackplaneConfig,
     /// Tokens.
     pub auth: AuthConfig,
     /// Whether a push service was configured; this release does not push.

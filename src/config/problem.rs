@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::variables::{Kind, Variable};
+use super::variables::Variable;
 
 /// Longest piece of a wrong value that is repeated back.
 const SHOWN_CHARS: usize = 60;
@@ -37,7 +37,7 @@ pub enum Problem {
 
 impl Problem {
     pub(super) fn malformed(variable: &Variable, got: &str) -> Self {
-        let got = (variable.kind != Kind::Secret).then(|| shortened(got));
+        let got = (!variable.kind.is_secret()).then(|| shortened(got));
         Self::Malformed { name: variable.name, got, wants: variable.kind.wants() }
     }
 

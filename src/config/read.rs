@@ -12,9 +12,11 @@ use tracing::Level;
 
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
-use super::reader::Reader;
+use super::reader::{Reader, comma_list};
+use super::redis::{is_injected, names_a_server, redis_config};
+use super::variables::{Section, variables};
 use super::{
-    AuthConfig, BackplaneKind, CallConfig, Config, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig,
+    AuthConfig, BackplaneConfig, CallConfig, Config, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig,
     LogFormat, Mode, ServerConfig, SocketConfig, TurnCredentials,
 };
 
@@ -25,7 +27,8 @@ const SECRET_BYTES_MIN: usize = 32;
 ///
 /// # Errors
 /// Every problem found.
-pub(super) fn config(vars: Vec<(String, String)>) -> Result<Config, ConfigErrors> {
+pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigErrors> {
+    vars.retain(|(name, value)| !is_injected(name, value));
     let mut reader = Reader::new(vars);
     let mut warnings = Vec::new();
     let mode = match reader.choice("NODE_ENV") {
@@ -69,6 +72,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
         port: reader.number("PORT"),
         cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),
         worker_threads: reader.number("WORKER_THREADS"),
+        drain_timeout: reader.duration("DRAIN_TIMEOUT"),
         shutdown_timeout: reader.duration("SHUTDOWN_TIMEOUT"),
     }
 }
@@ -89,28 +93,34 @@ fn origin(text: &str) -> Option<HeaderValue> {
     if is_origin { HeaderValue::from_str(&text).ok() } else { None }
 }
 
-fn comma_list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> BackplaneConfig {
+    let chosen = reader.choice("BACKPLANE");
+    if chosen == Some("redis") || (chosen.is_none() && names_a_server(reader)) {
+        // Without a server the configuration is refused; which backplane stands in it is of no account then.
+        return redis_config(reader).map_or(BackplaneConfig::Embedded, BackplaneConfig::Redis);
+    }
+    if !reader.is_given("BACKPLANE") && mode == Mode::Production {
+        reader.conflict(
+            "BACKPLANE",
+            "NODE_ENV=production wants the backplane named: REDIS_URL, REDIS_HOST or REDIS_SENTINELS for any number \
+             of nodes, or BACKPLANE=embedded for one node that keeps everything in its memory",
+        );
+    }
+    let ignored: Vec<_> =
+        reader.names().filter(|name| is_of(Section::Backplane, name) && *name != "BACKPLANE").collect();
+    if !ignored.is_empty() {
+        let are = if ignored.len() == 1 { "is" } else { "are" };
+        let why = match chosen {
+            Some(_) => "BACKPLANE=embedded does without Redis",
+            None => "none of REDIS_URL, REDIS_HOST and REDIS_SENTINELS says where Redis is",
+        };
+        warnings.push(format!("{} {are} ignored: {why}", ignored.join(", ")));
+    }
+    BackplaneConfig::Embedded
 }
 
-fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> BackplaneKind {
-    const ONLY_EMBEDDED: &str =
-        "Redis is not in this release, which has only the embedded backplane (one node): BACKPLANE=embedded selects it";
-    // REDIS_PORT and its like are not read: where a service is called redis, Kubernetes sets them to its own liking.
-    let (given, redis) = (reader.is_given("BACKPLANE"), reader.is_given("REDIS_HOST"));
-    match reader.choice("BACKPLANE") {
-        Some("redis") => reader.conflict("BACKPLANE", ONLY_EMBEDDED),
-        Some(_) if redis => {
-            warnings.push("REDIS_HOST is ignored: BACKPLANE=embedded does without Redis".into());
-        }
-        None if !given && redis => reader.conflict("REDIS_HOST", ONLY_EMBEDDED),
-        None if !given && mode == Mode::Production => {
-            reader.conflict("BACKPLANE", format!("NODE_ENV=production wants the backplane named; {ONLY_EMBEDDED}"));
-        }
-        // Embedded as asked, or by default in development, or a malformed word that is noted already.
-        Some(_) | None => {}
-    }
-    BackplaneKind::Embedded
+fn is_of(section: Section, name: &str) -> bool {
+    variables().iter().any(|variable| variable.section == section && variable.name == name)
 }
 
 fn auth(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> AuthConfig {

@@ -64,14 +64,19 @@ impl Reader {
         })
     }
 
-    /// A flag; `false` if it is malformed.
+    /// A flag that has a default; `false` if it is malformed.
     pub(super) fn flag(&mut self, name: &str) -> bool {
+        self.optional_flag(name).unwrap_or_default()
+    }
+
+    /// A flag, if it was given or has a default.
+    pub(super) fn optional_flag(&mut self, name: &str) -> Option<bool> {
         let parse = |text: &str, _| match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(true),
             "false" | "0" | "no" | "off" => Some(false),
             _ => None,
         };
-        self.parsed(name, parse).unwrap_or_default()
+        self.parsed(name, parse)
     }
 
     /// A number that has a default.
@@ -111,7 +116,7 @@ impl Reader {
         let setting = |variable: &Variable| {
             let given = self.given.get(variable.name);
             let value = match given {
-                Some(_) if variable.kind == Kind::Secret => "[redacted]".to_owned(),
+                Some(_) if variable.kind.is_secret() => "[redacted]".to_owned(),
                 Some(text) => text.trim().to_owned(),
                 None => match variable.fallback {
                     Fallback::Value(text) => text.to_owned(),
@@ -130,6 +135,11 @@ pub(super) fn whole_number(text: &str) -> Option<u64> {
         return None;
     }
     text.parse().ok()
+}
+
+/// The items between commas, without the blanks around them.
+pub(super) fn comma_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 fn variable(name: &str) -> &'static Variable {

@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub cors_origin: CorsOrigin,
     /// Threads that run the server, at least one.
     pub worker_threads: usize,
+    /// Over how long a shutdown sends the clients away.
+    pub drain_timeout: Duration,
     /// How long a shutdown waits for work in progress.
     pub shutdown_timeout: Duration,
 }
@@ -52,10 +54,66 @@ pub enum CorsOrigin {
 }
 
 /// What remembers calls and carries messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackplaneKind {
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one, and moves it once")]
+pub enum BackplaneConfig {
     /// The memory of this one process.
     Embedded,
+    /// A Redis that any number of nodes share.
+    Redis(RedisConfig),
+}
+
+/// Where Redis is, and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// Where it is.
+    pub servers: RedisServers,
+    /// The user, if it is not the default one; never without a password.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// The database.
+    pub db: u16,
+    /// How the connections are encrypted, those to Sentinels included; they are not if `None`.
+    pub tls: Option<RedisTls>,
+    /// What the name of every key begins with; may be empty.
+    pub key_prefix: String,
+    /// The longest wait for Redis before a request is refused.
+    pub timeout: Duration,
+}
+
+/// Where Redis is.
+#[derive(Clone, Debug)]
+pub enum RedisServers {
+    /// At one host.
+    Tcp {
+        /// A name or an IP address, an IPv6 address without its brackets.
+        host: String,
+        /// The port, never 0.
+        port: u16,
+    },
+    /// At a socket of this machine.
+    Unix(PathBuf),
+    /// Where the Sentinels say.
+    Sentinel {
+        /// Hosts and ports, written as those of `Tcp`; at least one.
+        sentinels: Vec<(String, u16)>,
+        /// The name by which they know this Redis.
+        master: String,
+        /// The user at the Sentinels, if it is not the default one; never without a password.
+        username: Option<String>,
+        /// The password at the Sentinels.
+        password: Option<SecretString>,
+    },
+}
+
+/// Who is trusted to be Redis, and what shows to Redis who is calling.
+#[derive(Clone, Debug)]
+pub struct RedisTls {
+    /// PEM file of the authorities that are trusted; the system's if `None`.
+    pub ca: Option<PathBuf>,
+    /// PEM files of the certificate that is shown and of its key.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Tokens.

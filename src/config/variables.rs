@@ -4,8 +4,8 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Flag, Lifetime, Milliseconds, Number, Origins, Path, Port, Seconds, Secret, StunUrl, Text,
-    TurnUrls,
+    Address, Choice, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl, Seconds,
+    Secret, Servers, StunUrl, Text, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -105,6 +105,10 @@ pub enum Kind {
     Flag,
     /// An IP address.
     Address,
+    /// A host name or an IP address.
+    Host,
+    /// Hosts, each with a port or without.
+    Servers,
     /// A TCP port.
     Port,
     /// A whole number within bounds, inclusive.
@@ -125,8 +129,12 @@ pub enum Kind {
     Path,
     /// Any text.
     Text,
+    /// Text without control characters, of this many characters at most.
+    Printable(usize),
     /// Any text, never shown.
     Secret,
+    /// Where Redis is; it may hold a password and is never shown.
+    RedisUrl,
 }
 
 impl Kind {
@@ -137,6 +145,8 @@ impl Kind {
             Choice(words) => format!("one of {}", words.join(", ")),
             Flag => "true or false".into(),
             Address => "an IP address such as 0.0.0.0 or ::1".into(),
+            Host => "a host name or an IP address".into(),
+            Servers => "hosts such as sentinel-1:26379, separated by commas".into(),
             Port => "a port number from 0 to 65535".into(),
             Number(least, most) => format!("a whole number from {least} to {most}"),
             Milliseconds(least, most) => format!("milliseconds from {least} to {most}"),
@@ -147,8 +157,15 @@ impl Kind {
             TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
             Path => "a path".into(),
             Text => "text".into(),
+            Printable(most) => format!("printable text up to {most} characters"),
             Secret => "a secret text".into(),
+            RedisUrl => "a secret URL that starts with redis://, rediss:// or unix://".into(),
         }
+    }
+
+    /// Whether a value must not be shown to anybody.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Secret | RedisUrl)
     }
 }
 
@@ -177,17 +194,30 @@ const VARIABLES: &[Variable] = &[
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
     var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second"),
+    var(Server, "DRAIN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "Over how long a shutdown sends the clients away"),
     var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
 
     var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),
     var(Logs, "LOG_FORMAT", Chosen("json in production, else text"), Choice(&["text", "json"]), "The shape of a line on standard output"),
     var(Logs, "LOG_DIR", Unset, Path, "Directory for daily `combined.log.*` and `error.log.*` files, kept for 14 days"),
 
-    var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_HOST` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages; production wants it named, and this release has only `embedded` (one node)"),
-    var(Backplane, "REDIS_HOST", Unset, Text, "Redis host name; this release has no Redis and refuses to start with it, unless `BACKPLANE=embedded` is set"),
-    var(Backplane, "REDIS_PORT", Value("6379"), Port, "Redis port; without effect in this release"),
-    var(Backplane, "REDIS_PASSWORD", Unset, Secret, "Redis password; without effect in this release"),
-    var(Backplane, "REDIS_DB", Value("0"), Number(0, 65_535), "Redis database; without effect in this release"),
+    var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_URL`, `REDIS_HOST` or `REDIS_SENTINELS` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages: `redis` for any number of nodes, `embedded` for one alone, in its memory; production wants one of them named"),
+    var(Backplane, "REDIS_URL", Unset, RedisUrl, "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `unix:///path/to.sock?db=0`; it may leave out what other variables say"),
+    var(Backplane, "REDIS_HOST", Unset, Host, "Where Redis is, if there is no `REDIS_URL`"),
+    var(Backplane, "REDIS_PORT", Value("6379"), Number(1, 65_535), "The port at `REDIS_HOST`"),
+    var(Backplane, "REDIS_USERNAME", Unset, Text, "Redis user; Redis has one called `default` for those who give a password only"),
+    var(Backplane, "REDIS_PASSWORD", Unset, Secret, "Redis password"),
+    var(Backplane, "REDIS_DB", Value("0"), Number(0, 65_535), "Redis database"),
+    var(Backplane, "REDIS_SENTINELS", Unset, Servers, "The Sentinels that know where Redis is, in place of `REDIS_URL` and `REDIS_HOST`; the port is 26379 if it is left out"),
+    var(Backplane, "REDIS_SENTINEL_MASTER", Unset, Text, "The name by which the Sentinels know this Redis"),
+    var(Backplane, "REDIS_SENTINEL_USERNAME", Unset, Text, "User at the Sentinels"),
+    var(Backplane, "REDIS_SENTINEL_PASSWORD", Unset, Secret, "Password at the Sentinels"),
+    var(Backplane, "REDIS_TLS", Chosen("true with `rediss://`, else false"), Flag, "Encrypts the connections to Redis and to its Sentinels"),
+    var(Backplane, "REDIS_TLS_CA", Unset, Path, "PEM file of the authorities that may have signed the certificate of Redis, in place of the system's"),
+    var(Backplane, "REDIS_TLS_CERT", Unset, Path, "PEM file of the certificate that is shown to Redis"),
+    var(Backplane, "REDIS_TLS_KEY", Unset, Path, "PEM file of the key of that certificate"),
+    var(Backplane, "REDIS_KEY_PREFIX", Unset, Printable(64), "What the name of every Redis key begins with, the same on all nodes"),
+    var(Backplane, "REDIS_TIMEOUT", Value("800"), Milliseconds(50, 10_000), "The longest wait for Redis before a request is refused"),
 
     var(Auth, "JWT_SECRET", Chosen("made up at each start; required in production"), Secret, "The HMAC key of the tokens (HS256, HS384, HS512), best 32 random bytes or more"),
     var(Auth, "JWT_EXPIRY", Value("7d"), Lifetime, "Lifetime of tokens made by `switchboard token` and the demo page"),
@@ -261,6 +291,7 @@ mod tests {
             ("HOST", "0.0.0.0"),
             ("CORS_ORIGIN", "*"),
             ("REDIS_HOST", "not set"),
+            ("REDIS_PORT", "6379"),
             ("REDIS_PASSWORD", "not set"),
             ("REDIS_DB", "0"),
             ("STUN_SERVER_URL", "stun:stun.l.google.com:19302"),

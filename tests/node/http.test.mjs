@@ -201,12 +201,14 @@ describe('development and production', () => {
     assert.doesNotMatch(stdout + stderr, /shrt/);
   });
 
-  test('Redis is refused in plain words', async () => {
-    for (const env of [{ BACKPLANE: 'redis', REDIS_HOST: 'localhost' }, { REDIS_HOST: 'localhost' }]) {
-      const { code, stderr } = await run([], env);
-      assert.notEqual(code, 0);
-      assert.match(stderr, /only the embedded backplane/);
-    }
+  test('a Redis that is nowhere, or in two places, is refused in plain words', async () => {
+    const nowhere = await run([], { BACKPLANE: 'redis' });
+    assert.notEqual(nowhere.code, 0);
+    assert.match(nowhere.stderr, /set REDIS_URL, REDIS_HOST or REDIS_SENTINELS/);
+    const twice = await run([], { REDIS_URL: 'redis://:hunter2@localhost', REDIS_HOST: 'localhost' });
+    assert.notEqual(twice.code, 0);
+    assert.match(twice.stderr, /REDIS_HOST: is set beside REDIS_URL/);
+    assert.doesNotMatch(twice.stdout + twice.stderr, /hunter2/);
   });
 
   test('without a single variable it starts, and says what it made up', async (t) => {

@@ -25,7 +25,9 @@ fn nothing_set_is_development_with_a_secret_of_its_own() {
     assert_ne!(config.auth.secret.expose_secret(), other.auth.secret.expose_secret());
     assert!(config.auth.secret.expose_secret().len() >= SECRET_BYTES_MIN);
     assert!(config.warnings.is_empty());
+    assert!(matches!(config.backplane, BackplaneConfig::Embedded));
     assert_eq!(config.server.port, 3000);
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(10));
     assert_eq!(config.server.host.to_string(), "0.0.0.0");
     assert_eq!(config.server.cors_origin, CorsOrigin::Any);
     assert!(config.server.worker_threads >= 1);
@@ -63,7 +65,9 @@ fn every_problem_is_listed_at_once() {
 #[test]
 fn production_needs_a_secret_and_a_named_backplane() {
     let text = errors([PRODUCTION]);
-    assert!(text.contains("BACKPLANE: NODE_ENV=production wants the backplane named"), "{text}");
+    let ways_out = "BACKPLANE: NODE_ENV=production wants the backplane named: REDIS_URL, REDIS_HOST or REDIS_SENTINELS \
+                    for any number of nodes, or BACKPLANE=embedded for one node that keeps everything in its memory";
+    assert_eq!(text.lines().next(), Some(ways_out));
     assert!(text.contains("JWT_SECRET: NODE_ENV=production needs it"), "{text}");
     let config = read([PRODUCTION, EMBEDDED, SECRET]);
     assert_eq!(config.mode, Mode::Production);
@@ -75,15 +79,29 @@ fn production_needs_a_secret_and_a_named_backplane() {
 }
 
 #[test]
-fn redis_is_refused_until_the_embedded_backplane_is_named() {
-    let only =
-        "Redis is not in this release, which has only the embedded backplane (one node): BACKPLANE=embedded selects it";
-    assert_eq!(errors([("BACKPLANE", "redis")]), format!("BACKPLANE: {only}"));
-    assert_eq!(errors([("REDIS_HOST", "localhost")]), format!("REDIS_HOST: {only}"));
-    assert_eq!(errors([PRODUCTION, SECRET, ("REDIS_HOST", "r")]), format!("REDIS_HOST: {only}"));
-    assert_eq!(read([EMBEDDED, ("REDIS_HOST", "localhost")]).warnings.len(), 1);
-    // What Kubernetes injects for a service called redis.
-    assert!(read([("REDIS_PORT", "tcp://10.0.0.1:6379")]).warnings.is_empty());
+fn a_named_redis_is_the_backplane_unless_the_embedded_one_is_asked_for() {
+    let is_redis = |config: &Config| matches!(config.backplane, BackplaneConfig::Redis(_));
+    for named in [("REDIS_URL", "redis://r"), ("REDIS_HOST", "r"), ("REDIS_SENTINELS", "s")] {
+        // Is refused where it is out of place, so it goes with the last alone.
+        let master = ("REDIS_SENTINEL_MASTER", if named.0 == "REDIS_SENTINELS" { "m" } else { "" });
+        assert!(is_redis(&read([named, master])), "{named:?}");
+        assert!(is_redis(&read([("BACKPLANE", "redis"), named, master])), "{named:?}");
+        let production = read([PRODUCTION, SECRET, named, master]);
+        assert!(is_redis(&production) && production.warnings.is_empty(), "{named:?}");
+    }
+    let embedded = read([EMBEDDED, ("REDIS_HOST", "r")]);
+    assert!(!is_redis(&embedded));
+    assert_eq!(embedded.warnings, ["REDIS_HOST is ignored: BACKPLANE=embedded does without Redis"]);
+}
+
+#[test]
+fn redis_settings_without_redis_are_ignored_aloud() {
+    let several = read([EMBEDDED, ("REDIS_URL", "x"), ("REDIS_HOST", "/"), ("REDIS_TIMEOUT", "1")]);
+    let expected = "REDIS_HOST, REDIS_TIMEOUT, REDIS_URL are ignored: BACKPLANE=embedded does without Redis";
+    assert_eq!(several.warnings, [expected]);
+    let nowhere = read([("REDIS_PASSWORD", "hunter2")]);
+    let expected = "REDIS_PASSWORD is ignored: none of REDIS_URL, REDIS_HOST and REDIS_SENTINELS says where Redis is";
+    assert_eq!(nowhere.warnings, [expected]);
 }
 
 #[test]
@@ -151,7 +169,9 @@ fn secrets_are_never_shown() {
         EMBEDDED,
         TURN_URL,
         ("JWT_SECRET", "hunter2-jwt"),
+        ("REDIS_URL", "redis://:hunter2-url@r"),
         ("REDIS_PASSWORD", "hunter2-redis"),
+        ("REDIS_SENTINEL_PASSWORD", "hunter2-sentinel"),
         ("TURN_STATIC_SECRET", "hunter2-turn"),
         ("TURN_USERNAME", "u"),
         ("TURN_CREDENTIAL", "hunter2-credential"),
