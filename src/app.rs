@@ -76,8 +76,13 @@ impl App {
     pub async fn run(self, end: impl Future<Output = ()>) {
         let Self { listener, site, switchboard, hub, lifecycle, shutdown_timeout, .. } = self;
         let stopping = lifecycle.stopping().clone();
-        let deadlines = switchboard.clone();
-        lifecycle.spawn(async move { deadlines.watch_deadlines(stopping).await });
+        let watch = (switchboard.clone(), stopping.clone());
+        lifecycle.spawn(async move { watch.0.watch_deadlines(watch.1).await });
+        let watch = (switchboard.clone(), stopping.clone());
+        lifecycle.spawn(async move { watch.0.watch_absences(watch.1).await });
+        let watch = (switchboard.clone(), stopping.clone());
+        lifecycle.spawn(async move { watch.0.watch_interruptions(watch.1).await });
+        lifecycle.spawn(async move { switchboard.keep_presence(stopping).await });
         lifecycle.spawn(hub.clone().keep_house());
         let serving = listener.serve(site, lifecycle.clone());
         // Waits for the end; serving does not end before.

@@ -44,9 +44,22 @@ pub struct Stored {
 #[derive(Clone, Debug)]
 pub struct LiveCalls {
     /// The calls, oldest first.
-    pub calls: Vec<Call>,
+    pub calls: Vec<Stored>,
     /// Which change of the list this is.
     pub version: Version,
+}
+
+/// What a new call is decided upon.
+#[derive(Clone, Debug)]
+pub struct Prospect {
+    /// The call that the caller made under the same request id before.
+    pub repeated: Option<CallId>,
+    /// The live calls of the caller.
+    pub caller_calls: LiveCalls,
+    /// The live calls of the callee.
+    pub callee_calls: LiveCalls,
+    /// The devices of the callee.
+    pub callee_devices: Vec<Device>,
 }
 
 /// What a change is made upon. If it is not so any more, nothing is changed.
@@ -89,14 +102,23 @@ pub enum Committed {
 /// Keeps the calls.
 #[async_trait]
 pub trait Calls: Send + Sync {
+    /// The call as this node saw it last. Costs nothing, and may be out of date: good enough to decide what is then committed, or
+    /// sent, upon its version.
+    fn recall(&self, id: CallId) -> Option<Stored>;
+
     /// The call, if it is live or ended not long ago.
     async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable>;
 
     /// The live calls of `user`.
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable>;
 
-    /// The call that `user` made under `request`, if it was not long ago.
-    async fn find_request(&self, user: &UserId, request: &RequestId) -> Result<Option<CallId>, Unavailable>;
+    /// What a new call from `caller` to `callee` is decided upon. The call made under `request` is found if it was not long ago.
+    async fn prospect(
+        &self,
+        caller: &UserId,
+        callee: &UserId,
+        request: Option<&RequestId>,
+    ) -> Result<Prospect, Unavailable>;
 
     /// Changes a call: record, deadline, lists and messages at once, or nothing.
     async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable>;
@@ -130,6 +152,29 @@ pub struct Attached {
     pub device: DeviceId,
     /// How far that device had come when it was last connected; `None` if it never was.
     pub position: Option<Position>,
+    /// When the position is an old one, because the node that held the device could not say how far it had come: when that node
+    /// was last alive.
+    pub lost_at: Option<Timestamp>,
+}
+
+/// What became of a session whose node had been out of touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It holds its device.
+    Held,
+    /// A newer session has taken the device over.
+    Displaced,
+}
+
+/// A device whose node has died without disconnecting it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Whose it is.
+    pub user: UserId,
+    /// The device.
+    pub device: DeviceId,
+    /// The session that held it.
+    pub session: SessionId,
 }
 
 /// How far a device has come in what was sent to its user.
@@ -158,6 +203,15 @@ pub trait Directory: Send + Sync {
     /// Connects a device. The session that held it so far is displaced on whichever node it is.
     async fn attach(&self, registration: Registration) -> Result<Attached, Unavailable>;
 
+    /// Writes down again that `session` of `device` is connected, and how far it has come: what is known of it may have been lost,
+    /// or run out. A session that has registered later keeps the device.
+    async fn renew(
+        &self,
+        registration: &Registration,
+        device: &DeviceId,
+        position: Position,
+    ) -> Result<Renewed, Unavailable>;
+
     /// Disconnects a session at `position`. Names its device, unless another session has taken that over.
     async fn detach(
         &self,
@@ -171,6 +225,47 @@ pub trait Directory: Send + Sync {
 
     /// The devices of `user`.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable>;
+
+    /// Waits for devices whose node has died, and names at most `limit` of them. Each is named again, by any node, until it is
+    /// [buried](Directory::bury). Safe to cancel.
+    async fn abandoned(&self, limit: usize) -> Result<Vec<Abandoned>, Unavailable>;
+
+    /// Disconnects an abandoned device, once its calls have been told.
+    async fn bury(&self, abandoned: &Abandoned) -> Result<(), Unavailable>;
+
+    /// Whether a device that is away is to be held responsible: not while what connects it was away itself.
+    fn may_count_absence(&self) -> bool;
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the inbox, and on its way.
+    Done,
+    /// The call it was sent upon has changed; it was not sent.
+    Stale,
+}
+
+/// A message in an inbox, and what is known of its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The message.
+    pub delivery: Delivery,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Whether no node held the user when it was sent: then nobody has had it.
+    pub reached_nobody: bool,
+}
+
+/// What is kept for a user.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    /// The messages, in order.
+    pub messages: Vec<Kept>,
+    /// The place of the last message that was ever sent to the user.
+    pub last: EventId,
+    /// The live calls of the user, and those of the messages that need theirs live.
+    pub calls: Vec<Stored>,
 }
 
 /// Brings messages to users.
@@ -182,11 +277,12 @@ pub trait Lines: Send + Sync {
     /// Ends [`Lines::subscribe`].
     async fn unsubscribe(&self, user: &UserId);
 
-    /// Sends a message outside of any change: appended to the recipient's inbox and brought to the nodes that hold them.
-    async fn send(&self, outgoing: Outgoing) -> Result<(), Unavailable>;
+    /// Sends a message outside of any change: appended to the recipient's inbox and brought to the nodes that hold them. With
+    /// `upon`, only if that call is still at that version.
+    async fn send(&self, outgoing: Outgoing, upon: Option<(CallId, Version)>) -> Result<Sent, Unavailable>;
 
-    /// What was sent to `user` after `after` and is still kept, in order.
-    async fn read(&self, user: &UserId, after: EventId) -> Result<Vec<Delivery>, Unavailable>;
+    /// What was sent to `user` after `after` and is still kept, and every notice that needs its call live, however old.
+    async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable>;
 }
 
 /// Everything a node needs remembered and carried.
@@ -201,4 +297,10 @@ pub trait Receiver: Send + Sync {
 
     /// A newer session has taken over the device of `session`. Names the position at which it stops, if it is here.
     fn displace(&self, user: &UserId, session: &SessionId) -> Option<Position>;
+
+    /// From here on messages may be missed, until [`Receiver::resumed`].
+    fn interrupted(&self);
+
+    /// Messages come again. What was missed is in the inboxes.
+    fn resumed(&self);
 }

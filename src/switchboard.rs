@@ -6,6 +6,7 @@
 //! What it does not do: it has no opinion on calls (an `if` about the state of a call belongs in `call`), knows no wire name,
 //! and does not know what a socket is beyond [`Outlet`].
 
+mod absence;
 mod commit;
 mod expiry;
 mod line;
@@ -15,11 +16,12 @@ mod seat;
 use std::sync::Arc;
 
 pub use crate::backplane::{Payload, Registration};
+use commit::MAX_ATTEMPTS;
 pub use line::Line;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
-use crate::backplane::{Backplane, Outgoing, Unavailable};
+use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored, Unavailable};
 use crate::call::{Actor, Audience, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
@@ -93,12 +95,20 @@ impl Switchboard {
     /// # Errors
     /// [`Failure`].
     pub async fn accept(&self, call: CallId, by: &Actor) -> Result<(), Failure> {
-        let after = self.apply(call, &Command::Accept { by: by.clone() }).await?;
+        let command = Command::Accept { by: by.clone() };
+        // One trip for both: which other calls the device leaves is asked while this one is looked up.
+        let (stored, live) = tokio::join!(self.known(call), self.backplane.live_calls(&by.user));
+        let (stored, is_fresh) = stored?;
+        let after = self.apply_to(call, stored, is_fresh, &command).await?;
         if !matches!(after.state, State::Accepted(_)) {
             // It was too late, and asking was what made the time-out known.
-            after.decide(Command::Accept { by: by.clone() }, self.clock.now(), &self.rules)?;
+            after.decide(command, self.clock.now(), &self.rules)?;
         }
-        if let Err(failure) = self.leave_others(by, Some(call)).await {
+        let left = match live {
+            Ok(live) => self.leave_others(by, &live.calls, Some(call)).await,
+            Err(unavailable) => Err(unavailable.into()),
+        };
+        if let Err(failure) = left {
             // This call is answered all the same.
             tracing::warn!(call_id = %call, %failure, "a device could not be taken out of its other call");
         }
@@ -130,21 +140,28 @@ impl Switchboard {
     /// # Errors
     /// [`Failure`].
     pub async fn signal(&self, request: SignalRequest, by: &Actor) -> Result<(), Failure> {
-        let stored = self.backplane.load(request.call_id).await?.ok_or(Failure::NotFound)?;
-        let peer = stored.call.peer_of(by)?;
-        if peer.user != request.to {
-            return Err(Refusal::NotAParticipant.into());
+        let SignalRequest { call_id, to, kind, media } = request;
+        let signal = Signal { call_id, from: by.user.clone(), at: self.clock.now(), kind, media };
+        let payload = Payload::Signal(signal);
+        let mut known = self.known(call_id).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            let (stored, is_fresh) = known;
+            let stored = stored.ok_or(Failure::NotFound)?;
+            match stored.call.peer_of(by) {
+                Ok(peer) if peer.user != to => return Err(Refusal::NotAParticipant.into()),
+                Ok(peer) => {
+                    let audience = Audience::Only(peer.device);
+                    let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone() };
+                    if self.backplane.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
+                        return Ok(());
+                    }
+                }
+                Err(refusal) if is_fresh => return Err(refusal.into()),
+                Err(_) => {}
+            }
+            known = (self.backplane.load(call_id).await?, true);
         }
-        let signal = Signal {
-            call_id: request.call_id,
-            from: by.user.clone(),
-            at: self.clock.now(),
-            kind: request.kind,
-            media: request.media,
-        };
-        let audience = Audience::Only(peer.device);
-        self.backplane.send(Outgoing { user: peer.user, audience, payload: Payload::Signal(signal) }).await?;
-        Ok(())
+        Err(Failure::Contended)
     }
 
     /// Whether the device of `actor` takes part in a call.
@@ -153,18 +170,18 @@ impl Switchboard {
     /// [`Unavailable`].
     pub async fn is_in_call(&self, actor: &Actor) -> Result<bool, Unavailable> {
         let live = self.backplane.live_calls(&actor.user).await?;
-        Ok(!crate::call::calls_to_leave(actor, &live.calls, None).is_empty())
+        Ok(!calls_to_leave(actor, &live.calls, None).is_empty())
     }
 
     /// Tells the calls of `user` that `device` has no connection.
     pub(crate) async fn away(&self, user: &UserId, device: &DeviceId) -> Result<(), Failure> {
         let command = Command::Away { user: user.clone(), device: device.clone() };
-        self.apply_to_live_calls(user, &command).await
+        let live = self.backplane.live_calls(user).await?;
+        self.apply_to_calls(live.calls, &command).await
     }
 
-    async fn leave_others(&self, by: &Actor, keep: Option<CallId>) -> Result<(), Failure> {
-        let live = self.backplane.live_calls(&by.user).await?;
-        for call in crate::call::calls_to_leave(by, &live.calls, keep) {
+    async fn leave_others(&self, by: &Actor, live: &[Stored], keep: Option<CallId>) -> Result<(), Failure> {
+        for call in calls_to_leave(by, live, keep) {
             let command = Command::End { by: by.clone(), hangup: Hangup::Replaced };
             match self.apply(call, &command).await {
                 Ok(_) | Err(Failure::NotFound) => {}
@@ -174,16 +191,19 @@ impl Switchboard {
         Ok(())
     }
 
-    async fn reachability(&self, callee: &UserId) -> Result<Reachability, Unavailable> {
-        let devices = self.backplane.devices(callee).await?;
-        Ok(if devices.iter().any(|device| device.is_connected) {
+    fn reachability(&self, devices: &[Device]) -> Reachability {
+        if devices.iter().any(|device| device.is_connected) {
             Reachability::Online
         } else if devices.iter().any(|device| self.push.can_reach(device.push_token.as_ref())) {
             Reachability::Push
         } else {
             Reachability::None
-        })
+        }
     }
+}
+
+fn calls_to_leave(by: &Actor, live: &[Stored], keep: Option<CallId>) -> Vec<CallId> {
+    crate::call::calls_to_leave(by, live.iter().map(|stored| &*stored.call), keep)
 }
 
 #[cfg(test)]

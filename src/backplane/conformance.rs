@@ -20,7 +20,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Backplane, Commit, Committed, Delivery, Expected, Outgoing, Payload, Position, Receiver, Registration, Version,
+    Backplane, Commit, Committed, Delivery, Expected, Outgoing, Payload, Position, Receiver, Registration, Sent,
+    Version,
 };
 use crate::call::{
     Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
@@ -148,6 +149,10 @@ impl Receiver for Recorder {
         self.arrived.notify_one();
         self.sessions.lock().remove(session)
     }
+
+    fn interrupted(&self) {}
+
+    fn resumed(&self) {}
 }
 
 impl TestNode {
@@ -178,7 +183,7 @@ impl TestNode {
     /// The call ids of what comes out here for `user`, up to a message sent now. The node has to be subscribed.
     async fn delivered_so_far(&self, user_id: &UserId) -> Vec<CallId> {
         let fence = CallId::random();
-        self.backplane.send(end_of(fence, user_id)).await.unwrap();
+        self.send(end_of(fence, user_id)).await;
         let mut calls = Vec::new();
         loop {
             let (to, delivery) = self.delivered().await;
@@ -191,7 +196,22 @@ impl TestNode {
     }
 
     async fn inbox(&self, user: &UserId) -> Vec<Delivery> {
-        self.backplane.read(user, EventId(0)).await.unwrap()
+        self.inbox_after(user, EventId(0)).await
+    }
+
+    async fn inbox_after(&self, user: &UserId, after: EventId) -> Vec<Delivery> {
+        let backlog = self.backplane.read(user, after).await.unwrap();
+        backlog.messages.into_iter().map(|kept| kept.delivery).collect()
+    }
+
+    /// Sends outside of any call.
+    async fn send(&self, outgoing: Outgoing) {
+        assert_eq!(self.backplane.send(outgoing, None).await, Ok(Sent::Done));
+    }
+
+    /// The call that Alice made under `request`.
+    async fn made_under(&self, caller: &UserId, request: &RequestId) -> Option<CallId> {
+        self.backplane.prospect(caller, &user("bob"), Some(request)).await.unwrap().repeated
     }
 
     async fn inbox_calls(&self, user: &UserId) -> Vec<CallId> {
@@ -199,7 +219,7 @@ impl TestNode {
     }
 
     async fn live(&self, user: &UserId) -> Vec<CallId> {
-        self.backplane.live_calls(user).await.unwrap().calls.iter().map(|call| call.id).collect()
+        self.backplane.live_calls(user).await.unwrap().calls.iter().map(|stored| stored.call.id).collect()
     }
 
     /// What a new call between the two would be made upon at present.

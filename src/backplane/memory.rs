@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Attached, Calls, Commit, Committed, Delivery, Device, Directory, Lines, LiveCalls, Outgoing, Position, Receiver,
-    Registration, Stored, Unavailable,
+    Abandoned, Attached, Backlog, Calls, Commit, Committed, Device, Directory, Lines, LiveCalls, Outgoing, Position,
+    Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
@@ -127,6 +127,10 @@ impl State {
 
 #[async_trait]
 impl Calls for Node {
+    fn recall(&self, id: CallId) -> Option<Stored> {
+        self.memory.state.lock().records.get(id)
+    }
+
     async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable> {
         Ok(self.memory.state.lock().records.get(id))
     }
@@ -136,9 +140,21 @@ impl Calls for Node {
         Ok(state.users.live_calls(user, &state.records))
     }
 
-    async fn find_request(&self, user: &UserId, request: &RequestId) -> Result<Option<CallId>, Unavailable> {
+    async fn prospect(
+        &self,
+        caller: &UserId,
+        callee: &UserId,
+        request: Option<&RequestId>,
+    ) -> Result<Prospect, Unavailable> {
         let state = self.memory.state.lock();
-        Ok(state.requests.get(&(user.clone(), request.clone())).map(|(id, _)| *id))
+        let State { records, users, requests, .. } = &*state;
+        let made = |request: &RequestId| requests.get(&(caller.clone(), request.clone())).map(|(id, _)| *id);
+        Ok(Prospect {
+            repeated: request.and_then(made),
+            caller_calls: users.live_calls(caller, records),
+            callee_calls: users.live_calls(callee, records),
+            callee_devices: users.devices(callee),
+        })
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable> {
@@ -175,6 +191,11 @@ impl Directory for Node {
         Ok(users.attach(registration, &self.receiver, records))
     }
 
+    async fn renew(&self, _: &Registration, _: &DeviceId, _: Position) -> Result<Renewed, Unavailable> {
+        // Nothing is lost, and a session that is displaced is told at once.
+        Ok(Renewed::Held)
+    }
+
     async fn detach(
         &self,
         user: &UserId,
@@ -192,6 +213,19 @@ impl Directory for Node {
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
         Ok(self.memory.state.lock().users.devices(user))
     }
+
+    async fn abandoned(&self, _: usize) -> Result<Vec<Abandoned>, Unavailable> {
+        // The nodes of one process die together.
+        std::future::pending().await
+    }
+
+    async fn bury(&self, _: &Abandoned) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn may_count_absence(&self) -> bool {
+        true
+    }
 }
 
 #[async_trait]
@@ -206,13 +240,18 @@ impl Lines for Node {
         self.memory.state.lock().users.unsubscribe(user, &self.receiver);
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Result<(), Unavailable> {
+    async fn send(&self, outgoing: Outgoing, upon: Option<(CallId, Version)>) -> Result<Sent, Unavailable> {
         let now = self.memory.clock.now();
-        self.memory.state.lock().users.send(outgoing, now, &self.memory.config);
-        Ok(())
+        let mut state = self.memory.state.lock();
+        if upon.is_some_and(|(call, version)| state.records.get(call).is_none_or(|stored| stored.version != version)) {
+            return Ok(Sent::Stale);
+        }
+        state.users.send(outgoing, now, &self.memory.config);
+        Ok(Sent::Done)
     }
 
-    async fn read(&self, user: &UserId, after: EventId) -> Result<Vec<Delivery>, Unavailable> {
-        Ok(self.memory.state.lock().users.read(user, after))
+    async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
+        let state = self.memory.state.lock();
+        Ok(state.users.read(user, after, &state.records))
     }
 }

@@ -37,8 +37,13 @@ impl Payload {
 
     /// Whether it means nothing once its call is over.
     pub fn needs_live_call(&self) -> bool {
+        matches!(self, Payload::Signal(_)) || self.is_live_notice()
+    }
+
+    /// Whether it says that a call rings, or is answered.
+    pub fn is_live_notice(&self) -> bool {
         match self {
-            Payload::Signal(_) => true,
+            Payload::Signal(_) => false,
             Payload::Notice(notice) => matches!(notice.event, Event::Incoming { .. } | Event::Accepted { .. }),
         }
     }

@@ -40,20 +40,20 @@ impl Call {
     ///
     /// # Errors
     /// [`Refusal::SelfCall`].
-    pub fn initiate(
+    pub fn initiate<'a>(
         request: Request,
-        caller_calls: &[Call],
-        callee_calls: &[Call],
+        caller_calls: impl IntoIterator<Item = &'a Call>,
+        callee_calls: impl IntoIterator<Item = &'a Call>,
         now: Timestamp,
         rules: &Rules,
     ) -> Result<Initiation, Refusal> {
         if request.caller.user == request.callee {
             return Err(Refusal::SelfCall);
         }
-        if let Some(same) = caller_calls.iter().find(|call| call.is_repeated_by(&request)) {
+        if let Some(same) = caller_calls.into_iter().find(|call| call.is_repeated_by(&request)) {
             return Ok(Initiation::Same(same.clone()));
         }
-        let busy = callee_calls.iter().any(|call| call.keeps_busy(&request.callee, now, rules));
+        let busy = callee_calls.into_iter().any(|call| call.keeps_busy(&request.callee, now, rules));
         let until = now.plus(rules.ring_timeout);
         let call = Call {
             id: request.id,
@@ -141,6 +141,10 @@ impl Call {
 }
 
 /// The calls among `calls` that `actor`'s device leaves when it turns to another one: a device is in one call at a time.
-pub fn calls_to_leave(actor: &Actor, calls: &[Call], keep: Option<CallId>) -> Vec<CallId> {
-    calls.iter().filter(|call| Some(call.id) != keep && call.occupies(actor)).map(|call| call.id).collect()
+pub fn calls_to_leave<'a>(
+    actor: &Actor,
+    calls: impl IntoIterator<Item = &'a Call>,
+    keep: Option<CallId>,
+) -> Vec<CallId> {
+    calls.into_iter().filter(|call| Some(call.id) != keep && call.occupies(actor)).map(|call| call.id).collect()
 }

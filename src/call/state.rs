@@ -166,6 +166,15 @@ impl Call {
         }
     }
 
+    /// Whether it has rung, or lasted, as long as it may, whoever is away.
+    pub fn has_run_out(&self, now: Timestamp) -> bool {
+        match &self.state {
+            State::Ringing(ringing) => now >= ringing.until,
+            State::Accepted(accepted) => now >= accepted.until,
+            State::Over(_) => false,
+        }
+    }
+
     /// The devices that are waited for, and would end this call by staying away.
     pub fn away_parties(&self) -> Vec<Party> {
         let caller = |away: Option<Timestamp>| away.map(|_| self.caller.clone());

@@ -2,39 +2,63 @@
 
 use std::sync::Arc;
 
-use crate::backplane::{Commit, Committed, Expected, Outgoing, Payload};
-use crate::call::{
-    Actor, Call, CallType, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition,
-};
-use crate::ids::{CallId, UserId};
-use crate::switchboard::{Begun, Failure, NewCall, Switchboard};
+use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload, Prospect, Stored, Unavailable};
+use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
+use crate::ids::CallId;
+use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave};
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
 /// only a few times in its life.
-const MAX_ATTEMPTS: usize = 16;
+pub(super) const MAX_ATTEMPTS: usize = 16;
 
 impl Switchboard {
+    /// The call as it is known here, or else as it is kept; and whether it was looked up just now.
+    pub(super) async fn known(&self, id: CallId) -> Result<(Option<Stored>, bool), Unavailable> {
+        match self.backplane.recall(id) {
+            Some(stored) => Ok((Some(stored), false)),
+            None => Ok((self.backplane.load(id).await?, true)),
+        }
+    }
+
     /// Gives `command` to a call, and answers with the call as it is afterwards.
     pub(super) async fn apply(&self, id: CallId, command: &Command) -> Result<Arc<Call>, Failure> {
+        let (stored, is_fresh) = self.known(id).await?;
+        self.apply_to(id, stored, is_fresh, command).await
+    }
+
+    /// The same to a call as it was found. What it was found to be counts only where it was looked up just now, or where the
+    /// change that follows from it goes through.
+    pub(super) async fn apply_to(
+        &self,
+        id: CallId,
+        found: Option<Stored>,
+        found_now: bool,
+        command: &Command,
+    ) -> Result<Arc<Call>, Failure> {
+        let (mut found, mut is_fresh) = (found, found_now);
         for _ in 0..MAX_ATTEMPTS {
-            let stored = self.backplane.load(id).await?.ok_or(Failure::NotFound)?;
-            match stored.call.decide(command.clone(), self.clock.now(), &self.rules)? {
-                Decision::Unchanged => return Ok(stored.call),
-                Decision::Changed(Transition { call, effects }) => {
+            let stored = found.take().ok_or(Failure::NotFound)?;
+            match stored.call.decide(command.clone(), self.clock.now(), &self.rules) {
+                Ok(Decision::Changed(Transition { call, effects })) => {
                     let call = Arc::new(call);
                     if self.commit(Expected::Version(stored.version), &call, effects).await? == Committed::Done {
                         return Ok(call);
                     }
                 }
+                Ok(Decision::Unchanged) if is_fresh => return Ok(stored.call),
+                Err(refusal) if is_fresh => return Err(refusal.into()),
+                Ok(Decision::Unchanged) | Err(_) => {}
             }
+            found = self.backplane.load(id).await?;
+            is_fresh = true;
         }
         Err(Failure::Contended)
     }
 
-    /// Gives `command` to every live call of `user`.
-    pub(super) async fn apply_to_live_calls(&self, user: &UserId, command: &Command) -> Result<(), Failure> {
-        for call in self.backplane.live_calls(user).await?.calls {
-            match self.apply(call.id, command).await {
+    /// Gives `command` to calls that were looked up just now.
+    pub(super) async fn apply_to_calls(&self, calls: Vec<Stored>, command: &Command) -> Result<(), Failure> {
+        for stored in calls {
+            match self.apply_to(stored.call.id, Some(stored), true, command).await {
                 Ok(_) | Err(Failure::NotFound) => {}
                 Err(failure) => return Err(failure),
             }
@@ -47,14 +71,12 @@ impl Switchboard {
     /// # Errors
     /// [`Failure`].
     pub async fn initiate(&self, by: &Actor, new: NewCall) -> Result<Begun, Failure> {
-        if let Some(request) = &new.request_id
-            && let Some(call_id) = self.backplane.find_request(&by.user, request).await?
-        {
-            return self.repeated(call_id).await;
-        }
         for _ in 0..MAX_ATTEMPTS {
-            let callee_calls = self.backplane.live_calls(&new.callee).await?;
-            let caller_calls = self.backplane.live_calls(&by.user).await?;
+            let prospect = self.backplane.prospect(&by.user, &new.callee, new.request_id.as_ref()).await?;
+            let Prospect { repeated, caller_calls, callee_calls, callee_devices } = prospect;
+            if let Some(first) = repeated {
+                return self.repeated(first).await;
+            }
             let request = Request {
                 id: CallId::random(),
                 caller: by.clone(),
@@ -64,19 +86,22 @@ impl Switchboard {
                 request_id: new.request_id.clone(),
             };
             let now = self.clock.now();
-            let begun = Call::initiate(request, &caller_calls.calls, &callee_calls.calls, now, &self.rules)?;
+            let begun = Call::initiate(request, listed(&caller_calls), listed(&callee_calls), now, &self.rules)?;
             let Transition { call, effects } = match begun {
                 Initiation::Same(call) => return self.repeated(call.id).await,
                 Initiation::Ring(transition) | Initiation::Busy(transition) => transition,
             };
-            if !crate::call::calls_to_leave(by, &caller_calls.calls, None).is_empty() {
-                self.leave_others(by, None).await?;
+            if !calls_to_leave(by, &caller_calls.calls, None).is_empty() {
+                self.leave_others(by, &caller_calls.calls, None).await?;
                 continue;
             }
             let expected = Expected::New { callee_calls: callee_calls.version, caller_calls: caller_calls.version };
             let call_id = call.id;
             match self.commit(expected, &Arc::new(call), effects).await? {
-                Committed::Done => return self.begun(call_id, new.call_type, &new.callee).await,
+                Committed::Done => {
+                    let reachability = self.reachability(&callee_devices);
+                    return Ok(Begun { call_id, call_type: new.call_type, reachability });
+                }
                 Committed::Repeated(first) => return self.repeated(first).await,
                 Committed::Lost => {}
             }
@@ -88,13 +113,10 @@ impl Switchboard {
     async fn repeated(&self, call_id: CallId) -> Result<Begun, Failure> {
         let call = self.backplane.load(call_id).await?.ok_or(Failure::NotFound)?.call;
         if let Some(Effect::Tell { user, audience, notice }) = call.repeat(self.clock.now()) {
-            self.backplane.send(Outgoing { user, audience, payload: Payload::Notice(notice) }).await?;
+            self.backplane.send(Outgoing { user, audience, payload: Payload::Notice(notice) }, None).await?;
         }
-        self.begun(call_id, call.call_type, &call.callee).await
-    }
-
-    async fn begun(&self, call_id: CallId, call_type: CallType, callee: &UserId) -> Result<Begun, Failure> {
-        Ok(Begun { call_id, call_type, reachability: self.reachability(callee).await? })
+        let devices = self.backplane.devices(&call.callee).await?;
+        Ok(Begun { call_id, call_type: call.call_type, reachability: self.reachability(&devices) })
     }
 
     async fn commit(&self, expected: Expected, call: &Arc<Call>, effects: Vec<Effect>) -> Result<Committed, Failure> {
@@ -118,6 +140,10 @@ impl Switchboard {
         }
         Ok(committed)
     }
+}
+
+fn listed(live: &LiveCalls) -> impl Iterator<Item = &Call> {
+    live.calls.iter().map(|stored| &*stored.call)
 }
 
 /// One line for each call, when it is over; the way there only for who wants to see it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Command, Party};
@@ -26,11 +27,14 @@ impl Switchboard {
                 let _ = tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await;
                 continue;
             };
-            for call in due {
-                if let Err(failure) = self.expire(call).await {
-                    tracing::warn!(call_id = %call, %failure, "a deadline was not acted on, and will be again");
-                }
-            }
+            // All at once: a deadline does not wait for the one before it.
+            join_all(due.into_iter().map(|call| self.act_on(call))).await;
+        }
+    }
+
+    async fn act_on(&self, call: CallId) {
+        if let Err(failure) = self.expire(call).await {
+            tracing::warn!(call_id = %call, %failure, "a deadline was not acted on, and will be again");
         }
     }
 
@@ -38,7 +42,11 @@ impl Switchboard {
         let Some(stored) = self.backplane.load(id).await? else {
             return Ok(());
         };
-        for party in stored.call.away_parties() {
+        let away = stored.call.away_parties();
+        if !away.is_empty() && !self.backplane.may_count_absence() && !stored.call.has_run_out(self.clock.now()) {
+            return Ok(());
+        }
+        for party in away {
             if self.is_connected(&party).await? {
                 // It came back while its absence was being written down.
                 let Party { user, device } = party;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use crate::backplane::{Delivery, Position, Receiver};
 use crate::ids::{SessionId, UserId};
@@ -20,6 +21,9 @@ pub struct Line {
     shards: Vec<Shard>,
     hasher: RandomState,
     turns: Vec<tokio::sync::Mutex<()>>,
+    /// Sessions whose seat is not here yet, and whether a newer one has displaced them already.
+    expected: Mutex<HashMap<SessionId, bool>>,
+    resumed: Notify,
 }
 
 impl Default for Line {
@@ -28,6 +32,8 @@ impl Default for Line {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: RandomState::new(),
             turns: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
+            expected: Mutex::default(),
+            resumed: Notify::new(),
         }
     }
 }
@@ -46,11 +52,39 @@ impl Line {
         self.turns[self.index(user)].lock().await
     }
 
-    pub(super) fn add(&self, seat: Arc<Seat>) {
-        let mut shard = self.shard(seat.user()).write();
-        let seats = shard.entry(seat.user().clone()).or_default();
-        seats.reserve_exact(1);
-        seats.push(seat);
+    /// A seat for `session` will be added, unless the answer is dropped before: it may be displaced by then.
+    pub(super) fn expect(&self, session: &SessionId) -> Expected<'_> {
+        self.expected.lock().insert(session.clone(), false);
+        Expected { line: self, session: session.clone() }
+    }
+
+    pub(super) fn add(&self, seat: &Arc<Seat>, expected: Expected<'_>) {
+        {
+            let mut shard = self.shard(seat.user()).write();
+            let seats = shard.entry(seat.user().clone()).or_default();
+            seats.reserve_exact(1);
+            seats.push(seat.clone());
+        }
+        let is_displaced = self.expected.lock().get(seat.session()).copied().unwrap_or_default();
+        drop(expected);
+        if is_displaced {
+            seat.close(CloseReason::Displaced);
+        }
+    }
+
+    /// Whether `user` has a seat here.
+    pub(super) fn holds(&self, user: &UserId) -> bool {
+        self.shard(user).read().contains_key(user)
+    }
+
+    /// Every seat of this node.
+    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
+        self.shards.iter().flat_map(|shard| shard.read().values().flatten().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Waits until messages come again after an interruption.
+    pub(super) async fn resumption(&self) {
+        self.resumed.notified().await;
     }
 
     /// Takes `seat` out, and no other. Says whether its user has none left.
@@ -78,8 +112,33 @@ impl Receiver for Line {
     }
 
     fn displace(&self, user: &UserId, session: &SessionId) -> Option<Position> {
+        if let Some(is_displaced) = self.expected.lock().get_mut(session) {
+            *is_displaced = true;
+        }
         let shard = self.shard(user).read();
         let seat = shard.get(user)?.iter().find(|seat| seat.session() == session)?;
         Some(seat.close(CloseReason::Displaced))
+    }
+
+    fn interrupted(&self) {
+        for seat in self.seats() {
+            seat.interrupt();
+        }
+    }
+
+    fn resumed(&self) {
+        self.resumed.notify_one();
+    }
+}
+
+/// A seat that is to come. Dropped, it is expected no more.
+pub(super) struct Expected<'a> {
+    line: &'a Line,
+    session: SessionId,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.line.expected.lock().remove(&self.session);
     }
 }

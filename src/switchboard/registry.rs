@@ -1,19 +1,32 @@
 //! Sockets come and go: registration, what was missed, and who is told of a departure.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::backplane::{Delivery, Payload, Position, Registration, Unavailable};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::backplane::{Backlog, Delivery, Kept, Payload, Position, Registration, Renewed, Stored, Unavailable};
 use crate::call::{Audience, Command, Event, State};
+use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId, SessionId, UserId};
-use crate::switchboard::{Failure, Outlet, Seat, Switchboard};
+use crate::switchboard::{CloseReason, Failure, Outlet, Seat, Switchboard};
+
+/// For how long a connection may have been dead before anybody notices: a ping and its time-out, as they are by default.
+const UNNOTICED_FOR: Duration = Duration::from_secs(85);
+/// How many seats are mended at a time.
+const MEND_BATCH: usize = 64;
+/// How often it is written down again who is connected; what is written down is kept for a day.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// A seat that was taken, and what is to be sent there first.
 pub struct Arrival {
     /// The seat; its gate is held.
     pub seat: Arc<Seat>,
     missed: Missed,
+    /// The live calls of the user.
+    calls: Vec<Stored>,
 }
 
 /// What a device has not had yet and still needs, in order, and how far the inbox was read to find that out.
@@ -34,24 +47,35 @@ impl Switchboard {
         outlet: Arc<dyn Outlet>,
     ) -> Result<Arrival, Unavailable> {
         let user = registration.user.clone();
-        let session = registration.session.clone();
         let confirmed = last_event.map(|id| Position { received: id, described: id });
-        let (seat, start) = {
+        let (seat, start, subscribed) = {
             // Whoever attaches next has to find this seat, to displace it.
             let _turn = self.line.turn(&user).await;
-            let attached = self.backplane.attach(registration).await?;
-            let start = confirmed.or(attached.position);
-            let seat = Seat::new(user.clone(), session, attached.device, start.unwrap_or_default(), outlet, self.clock);
+            let expected = self.line.expect(&registration.session);
+            // One trip for both; the inbox is read when both are done.
+            let (attached, subscribed) =
+                tokio::join!(self.backplane.attach(registration.clone()), self.backplane.subscribe(&user));
+            let attached = match attached {
+                Ok(attached) => attached,
+                Err(unavailable) => {
+                    if !self.line.holds(&user) {
+                        self.backplane.unsubscribe(&user).await;
+                    }
+                    return Err(unavailable);
+                }
+            };
+            let start = Start::new(attached.position, attached.lost_at, confirmed);
+            let seat = Seat::new(registration, attached.device, start.position(), outlet, self.clock);
             let seat = Arc::new(seat);
-            self.line.add(seat.clone());
-            (seat, start)
+            self.line.add(&seat, expected);
+            (seat, start, subscribed)
         };
-        let missed = match self.backplane.subscribe(&user).await {
-            Ok(()) => self.missed(&seat, start, last_event.is_some()).await,
+        let missed = match subscribed {
+            Ok(()) => self.missed(&seat, start).await,
             Err(unavailable) => Err(unavailable),
         };
         match missed {
-            Ok(missed) => Ok(Arrival { seat, missed }),
+            Ok((missed, calls)) => Ok(Arrival { seat, missed, calls }),
             Err(unavailable) => {
                 // Half a registration is none: the client will ask again.
                 let _ = self.leave(&seat).await;
@@ -73,12 +97,67 @@ impl Switchboard {
     /// # Errors
     /// [`Failure`]; the seat is live all the same.
     pub async fn go_live(&self, arrival: Arrival) -> Result<Arc<Seat>, Failure> {
-        let Arrival { seat, missed } = arrival;
+        let Arrival { seat, missed, calls } = arrival;
         seat.open(missed).await;
+        self.back(&seat, calls).await?;
+        Ok(seat)
+    }
+
+    /// Tells calls that the device of `seat` is here.
+    async fn back(&self, seat: &Seat, calls: Vec<Stored>) -> Result<(), Failure> {
         let command =
             Command::Back { user: seat.user().clone(), device: seat.device().clone(), formerly: Some(seat.formerly()) };
-        self.apply_to_live_calls(seat.user(), &command).await?;
-        Ok(seat)
+        let own = calls.into_iter().filter(|stored| stored.call.is_live() && stored.call.has_party(seat.user()));
+        self.apply_to_calls(own.collect(), &command).await
+    }
+
+    /// After every interruption, until `stop`: writes down again who is connected here, and sends what was missed.
+    pub async fn watch_interruptions(&self, stop: CancellationToken) {
+        loop {
+            // Waits for messages to come again after an interruption, or for the node to stop.
+            tokio::select! {
+                () = self.line.resumption() => {}
+                () = stop.cancelled() => return,
+            }
+            let seats = self.line.seats();
+            for batch in seats.chunks(MEND_BATCH) {
+                join_all(batch.iter().map(|seat| self.mend(seat))).await;
+            }
+        }
+    }
+
+    async fn mend(&self, seat: &Seat) {
+        let Some(passed) = seat.interrupted_at() else { return };
+        // If this fails the backplane is gone again, and there will be another resumption.
+        match self.backplane.renew(seat.registration(), seat.device(), seat.position()).await {
+            Ok(Renewed::Held) => {}
+            Ok(Renewed::Displaced) => {
+                seat.close(CloseReason::Displaced);
+                return;
+            }
+            Err(Unavailable) => return,
+        }
+        let Ok(backlog) = self.backplane.read(seat.user(), passed).await else { return };
+        let calls = backlog.calls.clone();
+        seat.catch_up(backlog);
+        if let Err(failure) = self.back(seat, calls).await {
+            tracing::warn!(session = %seat.session(), %failure, "a return could not be noted");
+        }
+    }
+
+    /// Keeps written down who is connected here, for as long as they are, until `stop`.
+    pub async fn keep_presence(&self, stop: CancellationToken) {
+        while tokio::time::timeout(RENEW_EVERY, stop.cancelled()).await.is_err() {
+            for seat in self.line.seats() {
+                let renewed = self.backplane.renew(seat.registration(), seat.device(), seat.position()).await;
+                if renewed == Ok(Renewed::Displaced) {
+                    seat.close(CloseReason::Displaced);
+                }
+                if stop.is_cancelled() {
+                    return;
+                }
+            }
+        }
     }
 
     /// The socket of `seat` is gone. Its calls are told, unless another socket of the same device has taken over.
@@ -125,41 +204,83 @@ impl Switchboard {
         }
     }
 
-    async fn missed(&self, seat: &Seat, start: Option<Position>, is_confirmed: bool) -> Result<Missed, Unavailable> {
-        let inbox = self.backplane.read(seat.user(), EventId(0)).await?;
-        let mut stations: HashMap<CallId, Option<State>> = HashMap::new();
-        let read_to = inbox.last().map_or(EventId(0), |delivery| delivery.id);
-        let mut deliveries = Vec::new();
-        for delivery in inbox.into_iter().filter(|delivery| seat.is_meant(&delivery.audience)) {
-            let call_id = delivery.payload.call_id();
-            if let Entry::Vacant(unknown) = stations.entry(call_id) {
-                unknown.insert(self.backplane.load(call_id).await?.map(|stored| stored.call.state.clone()));
-            }
-            let state = stations.get(&call_id).and_then(Option::as_ref);
-            if is_needed(&delivery, state, start, is_confirmed) {
-                deliveries.push(delivery);
-            }
-        }
-        Ok(Missed { deliveries, read_to })
+    async fn missed(&self, seat: &Seat, start: Start) -> Result<(Missed, Vec<Stored>), Unavailable> {
+        let Backlog { messages, last, calls } = self.backplane.read(seat.user(), start.position().received).await?;
+        let states: HashMap<CallId, &State> = calls.iter().map(|stored| (stored.call.id, &stored.call.state)).collect();
+        let is_for_it = |kept: &Kept| {
+            let state = states.get(&kept.delivery.payload.call_id()).copied();
+            seat.is_meant(&kept.delivery.audience) && start.needs(kept, state)
+        };
+        let deliveries = messages.into_iter().filter(is_for_it).map(|kept| kept.delivery).collect();
+        Ok((Missed { deliveries, read_to: last }, calls))
     }
 }
 
-/// Whether a device that has come as far as `start` needs `delivery`. Of a call that is over it needs the end alone, and that
-/// only if it may have heard of the call: because it was connected before, or because the end is for it and no other.
-fn is_needed(delivery: &Delivery, state: Option<&State>, start: Option<Position>, is_confirmed: bool) -> bool {
-    let is_new = start.is_none_or(|start| {
-        let seen = if delivery.payload.is_description() { start.described.max(start.received) } else { start.received };
-        delivery.id > seen
-    });
-    match &*delivery.payload {
-        // Rings again after a restart of the app, which may know nothing of what its socket was sent.
-        Payload::Notice(notice) if matches!(notice.event, Event::Incoming { .. }) => {
-            matches!(state, Some(State::Ringing(_))) && (is_new || !is_confirmed)
+/// Where a device that registers goes on.
+#[derive(Clone, Copy)]
+enum Start {
+    /// It has not been here before.
+    New,
+    /// It says itself how far it has come.
+    Confirmed(Position),
+    /// It has come so far, as its last socket knew.
+    Noted(Position),
+    /// It had come so far when its last socket registered; that socket was lost at this moment with all it knew.
+    Lost(Position, Timestamp),
+}
+
+impl Start {
+    fn new(noted: Option<Position>, lost_at: Option<Timestamp>, confirmed: Option<Position>) -> Self {
+        match (confirmed, noted, lost_at) {
+            (Some(position), _, _) => Self::Confirmed(position),
+            (None, Some(position), Some(at)) => Self::Lost(position, at),
+            (None, Some(position), None) => Self::Noted(position),
+            (None, None, _) => Self::New,
         }
-        Payload::Notice(notice) if matches!(notice.event, Event::Accepted { .. }) => {
-            is_new && matches!(state, Some(State::Accepted(_)))
+    }
+
+    fn position(self) -> Position {
+        match self {
+            Self::New => Position::default(),
+            Self::Confirmed(position) | Self::Noted(position) | Self::Lost(position, _) => position,
         }
-        Payload::Notice(_) => is_new && (start.is_some() || matches!(delivery.audience, Audience::Only(_))),
-        Payload::Signal(_) => is_new && matches!(state, Some(State::Accepted(_))),
+    }
+
+    /// Whether the device has not had a message, as far as anybody knows.
+    fn is_new(self, kept: &Kept) -> bool {
+        let id = kept.delivery.id;
+        let is_description = kept.delivery.payload.is_description();
+        match self {
+            Self::New => true,
+            Self::Confirmed(position) | Self::Noted(position) => {
+                id > if is_description { position.described.max(position.received) } else { position.received }
+            }
+            // A second description breaks a call: it is sent again only if it cannot have been sent. Of the rest, what was sent
+            // long before the loss has arrived, or the loss would have been noticed earlier.
+            Self::Lost(position, _) if is_description => {
+                id > position.described.max(position.received) && kept.reached_nobody
+            }
+            Self::Lost(position, at) => id > position.received && kept.sent_at.plus(UNNOTICED_FOR) >= at,
+        }
+    }
+
+    /// Whether the device needs a message. Of a call that is over it needs the end alone, and that only if it may have heard of
+    /// the call: because it was connected before, or because the end is for it and no other.
+    fn needs(self, kept: &Kept, state: Option<&State>) -> bool {
+        let is_new = self.is_new(kept);
+        match &*kept.delivery.payload {
+            // Rings again after a restart of the app, which may know nothing of what its socket was sent.
+            Payload::Notice(notice) if matches!(notice.event, Event::Incoming { .. }) => {
+                matches!(state, Some(State::Ringing(_))) && (is_new || !matches!(self, Self::Confirmed(_)))
+            }
+            Payload::Notice(notice) if matches!(notice.event, Event::Accepted { .. }) => {
+                is_new && matches!(state, Some(State::Accepted(_)))
+            }
+            Payload::Notice(_) => {
+                let has_been_here = !matches!(self, Self::New);
+                is_new && (has_been_here || matches!(kept.delivery.audience, Audience::Only(_)))
+            }
+            Payload::Signal(_) => is_new && matches!(state, Some(State::Accepted(_))),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::backplane::{Delivery, Payload, Position};
+use crate::backplane::{Backlog, Delivery, Payload, Position, Registration};
 use crate::call::Audience;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{DeviceId, EventId, SessionId, UserId};
@@ -68,8 +68,8 @@ pub trait Outlet: Send + Sync {
 
 /// A registered socket.
 pub struct Seat {
-    user: UserId,
-    session: SessionId,
+    /// What the socket registered with.
+    registration: Registration,
     device: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
@@ -80,7 +80,11 @@ pub struct Seat {
 struct Gate {
     is_closed: bool,
     is_held: bool,
+    /// Whether messages may have been missed that the inbox has.
+    is_interrupted: bool,
     held: Vec<Delivery>,
+    /// The last message that has passed.
+    passed: EventId,
     unconfirmed: VecDeque<Sent>,
     heard_times: u64,
     position: Position,
@@ -96,25 +100,29 @@ struct Sent {
 impl Seat {
     /// A seat whose gate is held until [`Seat::release`].
     pub(super) fn new(
-        user: UserId,
-        session: SessionId,
+        registration: Registration,
         device: DeviceId,
         start: Position,
         outlet: Arc<dyn Outlet>,
         clock: Clock,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
-        Self { user, session, device, outlet, clock, gate: Mutex::new(gate) }
+        Self { registration, device, outlet, clock, gate: Mutex::new(gate) }
+    }
+
+    /// What the socket registered with.
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
     }
 
     /// Whose it is.
     pub fn user(&self) -> &UserId {
-        &self.user
+        &self.registration.user
     }
 
     /// The socket.
     pub fn session(&self) -> &SessionId {
-        &self.session
+        &self.registration.session
     }
 
     /// The device.
@@ -124,7 +132,7 @@ impl Seat {
 
     /// What the device was called until the socket registered.
     pub(super) fn formerly(&self) -> DeviceId {
-        self.session.unnamed_device()
+        self.session().unnamed_device()
     }
 
     /// Keeps messages back until [`Seat::release`]: an answer has to leave before what it is the answer to has consequences.
@@ -136,8 +144,39 @@ impl Seat {
     pub fn release(&self) {
         let mut gate = self.gate.lock();
         gate.is_held = false;
+        self.let_through(&mut gate);
+    }
+
+    /// Messages may be missed from here on: what comes is kept back until [`Seat::catch_up`].
+    pub(super) fn interrupt(&self) {
+        self.gate.lock().is_interrupted = true;
+    }
+
+    /// The place of the last message before an interruption that is not over; `None` if there is none.
+    pub(super) fn interrupted_at(&self) -> Option<EventId> {
+        let gate = self.gate.lock();
+        (gate.is_interrupted && !gate.is_closed).then_some(gate.passed)
+    }
+
+    /// Sends what was missed during an interruption, then what has come since.
+    pub(super) fn catch_up(&self, backlog: Backlog) {
+        let mut gate = self.gate.lock();
+        let passed = gate.passed;
+        let kept = backlog.messages.into_iter().map(|kept| kept.delivery);
+        let mut waiting: Vec<_> =
+            kept.filter(|delivery| delivery.id > passed && self.is_meant(&delivery.audience)).collect();
+        waiting.extend(std::mem::take(&mut gate.held).into_iter().filter(|delivery| delivery.id > backlog.last));
+        gate.held = waiting;
+        gate.is_interrupted = false;
+        self.let_through(&mut gate);
+    }
+
+    fn let_through(&self, gate: &mut Gate) {
+        if gate.is_held || gate.is_interrupted {
+            return;
+        }
         for delivery in std::mem::take(&mut gate.held) {
-            self.pass(&mut gate, &delivery);
+            self.pass(gate, &delivery);
         }
     }
 
@@ -152,6 +191,7 @@ impl Seat {
             // A client may name an event that never was; it is not to wait for it.
             gate.position.received = gate.position.received.min(read_to).max(needed_from);
             gate.position.described = gate.position.described.min(read_to);
+            gate.passed = gate.passed.max(read_to);
             gate.held.retain(|delivery| delivery.id > read_to);
         }
         for _ in 0..LOOK_FOR_ROOM_TIMES {
@@ -192,7 +232,7 @@ impl Seat {
             return;
         }
         let mut gate = self.gate.lock();
-        if !gate.is_held {
+        if !gate.is_held && !gate.is_interrupted {
             self.pass(&mut gate, delivery);
         } else if gate.held.len() < MAX_HELD {
             gate.held.push(delivery.clone());
@@ -208,6 +248,13 @@ impl Seat {
         position
     }
 
+    /// How far the device has come.
+    pub(super) fn position(&self) -> Position {
+        let mut gate = self.gate.lock();
+        gate.confirm(self.outlet.heard());
+        gate.position
+    }
+
     /// How far the device has come; nothing is sent any more.
     pub(super) fn stop(&self) -> Position {
         let mut gate = self.gate.lock();
@@ -219,7 +266,7 @@ impl Seat {
 
     /// Whether this device is among those meant.
     pub(super) fn is_meant(&self, audience: &Audience) -> bool {
-        let is_here = |device: &DeviceId| *device == self.device || device.as_str() == self.session.as_str();
+        let is_here = |device: &DeviceId| *device == self.device || device.as_str() == self.session().as_str();
         match audience {
             Audience::All => true,
             Audience::Only(device) => is_here(device),
@@ -240,6 +287,7 @@ impl Seat {
         let heard = self.outlet.heard();
         gate.confirm(heard);
         self.outlet.send(delivery.id, &delivery.payload)?;
+        gate.passed = gate.passed.max(delivery.id);
         if gate.unconfirmed.len() == MAX_UNCONFIRMED {
             // What was sent after it has not been lost without it.
             gate.unconfirmed.pop_front();

@@ -106,11 +106,11 @@ pub(crate) async fn a_new_call_needs_the_lists_as_they_were(lab: impl Lab) {
 pub(crate) async fn a_request_is_carried_out_once(lab: impl Lab) {
     let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
     let request = RequestId::parse("r1").unwrap();
-    assert_eq!(one.backplane.find_request(&user("alice"), &request).await, Ok(None));
+    assert_eq!(one.made_under(&user("alice"), &request).await, None);
     let first = requested(ringing(far()), "r1");
     one.begin(&first).await;
-    assert_eq!(two.backplane.find_request(&user("alice"), &request).await, Ok(Some(first.id)));
-    assert_eq!(two.backplane.find_request(&user("bob"), &request).await, Ok(None));
+    assert_eq!(two.made_under(&user("alice"), &request).await, Some(first.id));
+    assert_eq!(two.made_under(&user("bob"), &request).await, None);
 
     let again = || requested(ringing(far()), "r1");
     let stale = Expected::New { callee_calls: Version(0), caller_calls: Version(0) };
@@ -158,7 +158,7 @@ pub(crate) async fn nothing_of_a_lost_commit_is_done(lab: impl Lab) {
         assert_eq!(node.inbox(name).await, []);
     }
     let request = RequestId::parse("r9").unwrap();
-    assert_eq!(node.backplane.find_request(&alice, &request).await, Ok(None));
+    assert_eq!(node.made_under(&alice, &request).await, None);
     assert_eq!(node.delivered_so_far(&bob).await, []);
     node.pass(&lab, PATIENCE).await;
 }
@@ -194,7 +194,7 @@ pub(crate) async fn live_calls_are_listed_until_they_end(lab: impl Lab) {
     two.change(accepted(calls[1].clone(), "b1"), Vec::new()).await;
     assert_eq!(one.live(&bob).await, ids);
     let listed = one.backplane.live_calls(&bob).await.unwrap().calls;
-    assert_eq!(listed[1], accepted(calls[1].clone(), "b1"), "as they are at present");
+    assert_eq!(*listed[1].call, accepted(calls[1].clone(), "b1"), "as they are at present");
 
     two.change(over(calls[1].clone()), Vec::new()).await;
     assert_eq!((one.live(&alice).await, one.live(&bob).await), (vec![ids[0], ids[2]], vec![ids[0], ids[2]]));

@@ -35,7 +35,7 @@ impl TestNode {
 }
 
 fn fresh(name: &str) -> Attached {
-    Attached { device: device(name), position: None }
+    Attached { device: device(name), position: None, lost_at: None }
 }
 
 pub(crate) async fn a_device_comes_goes_and_comes_back(lab: impl Lab) {
@@ -46,7 +46,7 @@ pub(crate) async fn a_device_comes_goes_and_comes_back(lab: impl Lab) {
     assert_eq!(two.devices().await, [(device("phone"), true), (device("tablet"), true)]);
     assert_eq!(one.detach("s1", position(7)).await, Some(device("phone")));
     assert_eq!(two.devices().await, [(device("phone"), false), (device("tablet"), true)]);
-    let back = Attached { device: device("phone"), position: Some(position(7)) };
+    let back = Attached { device: device("phone"), position: Some(position(7)), lost_at: None };
     assert_eq!(two.attach(&lab, Some("phone"), "s3").await, back);
     assert_eq!(two.forget("s3").await, Some(device("phone")));
     assert_eq!(one.devices().await, [(device("tablet"), true)]);
@@ -68,7 +68,11 @@ pub(crate) async fn a_newer_session_takes_over_across_nodes(lab: impl Lab) {
     one.attach(&lab, Some("tablet"), "other").await;
     one.receiver.sessions.lock().insert(session("old"), position(42));
     let attached = two.attach(&lab, Some("phone"), "new").await;
-    assert_eq!(attached, Attached { device: device("phone"), position: Some(position(42)) }, "handed over");
+    assert_eq!(
+        attached,
+        Attached { device: device("phone"), position: Some(position(42)), lost_at: None },
+        "handed over"
+    );
     assert_eq!(one.displaced().await, session("old"));
     assert_eq!(two.devices().await, [(device("phone"), true), (device("tablet"), true)]);
 
@@ -109,7 +113,7 @@ pub(crate) async fn an_unnamed_caller_is_found_again(lab: impl Lab) {
     one.begin(&ringing_from("s1", far())).await;
     one.detach("s1", position(4)).await;
     let found = two.attach(&lab, None, "s2").await;
-    assert_eq!(found, Attached { device: device("s1"), position: Some(position(4)) });
+    assert_eq!(found, Attached { device: device("s1"), position: Some(position(4)), lost_at: None });
     assert_eq!(two.devices().await, [(device("s1"), true)]);
     assert_eq!(two.attach(&lab, None, "s3").await, fresh("s3"), "it is connected, and waited for no more");
     assert_eq!(two.detach("s2", position(6)).await, Some(device("s1")));
@@ -125,7 +129,7 @@ pub(crate) async fn an_unnamed_callee_is_found_again(lab: impl Lab) {
     node.change(accepted(call, "s1"), Vec::new()).await;
     node.backplane.detach(&user("bob"), &session("s1"), position(4)).await.unwrap();
     let found = attach("s2").await.unwrap();
-    assert_eq!(found, Attached { device: device("s1"), position: Some(position(4)) });
+    assert_eq!(found, Attached { device: device("s1"), position: Some(position(4)), lost_at: None });
 }
 
 pub(crate) async fn an_unnamed_device_is_found_only_if_a_call_waits_for_it(lab: impl Lab) {

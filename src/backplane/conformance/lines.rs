@@ -14,8 +14,8 @@ pub(crate) async fn only_nodes_that_subscribed_are_brought_messages(lab: impl La
         node.backplane.subscribe(name).await.unwrap();
     }
     let (to_alice, to_bob) = (CallId::random(), CallId::random());
-    nodes[0].backplane.send(end_of(to_alice, &alice)).await.unwrap();
-    nodes[0].backplane.send(end_of(to_bob, &bob)).await.unwrap();
+    nodes[0].send(end_of(to_alice, &alice)).await;
+    nodes[0].send(end_of(to_bob, &bob)).await;
     // Each of them once, although they subscribed twice.
     assert_eq!(nodes[0].delivered_so_far(&alice).await, [to_alice]);
     assert_eq!(nodes[1].delivered_so_far(&bob).await, [to_bob]);
@@ -25,7 +25,7 @@ pub(crate) async fn only_nodes_that_subscribed_are_brought_messages(lab: impl La
     nodes[1].backplane.unsubscribe(&bob).await;
     nodes[1].backplane.unsubscribe(&bob).await;
     nodes[1].backplane.subscribe(&alice).await.unwrap();
-    nodes[0].backplane.send(end_of(CallId::random(), &bob)).await.unwrap();
+    nodes[0].send(end_of(CallId::random(), &bob)).await;
     assert_eq!(nodes[1].delivered_so_far(&alice).await, []);
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn every_node_sees_the_same_order(lab: impl Lab) {
     for sender in 0..LIMITS.inbox_messages {
         let node = if sender % 2 == 0 { &one } else { &two };
         let (backplane, outgoing) = (node.backplane.clone(), signal(CallId::random(), &bob, 10));
-        senders.spawn(async move { backplane.send(outgoing).await });
+        senders.spawn(async move { backplane.send(outgoing, None).await });
     }
     within(senders.join_all()).await;
     let inbox = one.inbox(&bob).await;
@@ -55,14 +55,14 @@ pub(crate) async fn what_was_missed_is_in_the_inbox(lab: impl Lab) {
     let bob = user("bob");
     let calls = [CallId::random(), CallId::random(), CallId::random()];
     node.backplane.subscribe(&bob).await.unwrap();
-    node.backplane.send(end_of(calls[0], &bob)).await.unwrap();
+    node.send(end_of(calls[0], &bob)).await;
     let (_, last) = node.delivered().await;
     node.backplane.unsubscribe(&bob).await;
-    node.backplane.send(end_of(calls[1], &bob)).await.unwrap();
+    node.send(end_of(calls[1], &bob)).await;
     node.backplane.subscribe(&bob).await.unwrap();
-    node.backplane.send(end_of(calls[2], &bob)).await.unwrap();
+    node.send(end_of(calls[2], &bob)).await;
     let (_, live) = node.delivered().await;
-    let missed = node.backplane.read(&bob, last.id).await.unwrap();
+    let missed = node.inbox_after(&bob, last.id).await;
     let missed_calls: Vec<_> = missed.iter().map(|delivery| delivery.payload.call_id()).collect();
     assert_eq!(missed_calls, calls[1..]);
     assert_eq!(missed[1], live, "what comes both ways has one id");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backplane::memory::MemoryConfig;
-use crate::backplane::{Delivery, Outgoing, Payload};
+use crate::backplane::{Delivery, Kept, Outgoing, Payload};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId};
 
 pub(super) struct Inbox {
     last: EventId,
-    entries: VecDeque<(Timestamp, Delivery)>,
+    entries: VecDeque<Kept>,
     bytes: usize,
 }
 
@@ -21,14 +21,20 @@ impl Inbox {
         Self { last: EventId(now.0), entries: VecDeque::new(), bytes: 0 }
     }
 
-    pub(super) fn append(&mut self, outgoing: Outgoing, now: Timestamp, config: &MemoryConfig) -> Delivery {
+    pub(super) fn append(
+        &mut self,
+        outgoing: Outgoing,
+        now: Timestamp,
+        reached_nobody: bool,
+        config: &MemoryConfig,
+    ) -> Delivery {
         self.last = EventId(self.last.0 + 1);
         let delivery = Delivery { id: self.last, audience: outgoing.audience, payload: Arc::new(outgoing.payload) };
         self.bytes += delivery.payload.size();
-        self.entries.push_back((now, delivery.clone()));
+        self.entries.push_back(Kept { delivery: delivery.clone(), sent_at: now, reached_nobody });
         while self.entries.len() > config.inbox_messages || self.bytes > config.inbox_bytes {
-            let Some((_, dropped)) = self.entries.remove(self.most_expendable()) else { break };
-            self.bytes -= dropped.payload.size();
+            let Some(dropped) = self.entries.remove(self.most_expendable()) else { break };
+            self.bytes -= dropped.delivery.payload.size();
         }
         delivery
     }
@@ -37,32 +43,38 @@ impl Inbox {
     /// end a phone would ring for ever.
     fn most_expendable(&self) -> usize {
         let oldest =
-            |is_meant: fn(&Payload) -> bool| self.entries.iter().position(|(_, delivery)| is_meant(&delivery.payload));
+            |is_meant: fn(&Payload) -> bool| self.entries.iter().position(|kept| is_meant(&kept.delivery.payload));
         let signal = oldest(|payload| matches!(payload, Payload::Signal(_)));
         signal.or_else(|| oldest(Payload::needs_live_call)).unwrap_or(0)
     }
 
-    pub(super) fn read(&self, after: EventId) -> Vec<Delivery> {
-        let from = self.entries.partition_point(|(_, delivery)| delivery.id <= after);
-        self.entries.range(from..).map(|(_, delivery)| delivery.clone()).collect()
+    /// What was sent after `after`, and every notice that needs its call live.
+    pub(super) fn read(&self, after: EventId) -> Vec<Kept> {
+        let is_wanted = |kept: &&Kept| kept.delivery.id > after || kept.delivery.payload.is_live_notice();
+        self.entries.iter().filter(is_wanted).cloned().collect()
+    }
+
+    /// The place of the last message.
+    pub(super) fn last(&self) -> EventId {
+        self.last
     }
 
     /// What only matters while `call` lives is let go.
     pub(super) fn close_call(&mut self, call: CallId) {
-        self.retain(|_, delivery| delivery.payload.call_id() != call || !delivery.payload.needs_live_call());
+        self.retain(|kept| kept.delivery.payload.call_id() != call || !kept.delivery.payload.needs_live_call());
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp, ttl: Duration) {
-        self.retain(|at, _| now < at.plus(ttl));
+        self.retain(|kept| now < kept.sent_at.plus(ttl));
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    fn retain(&mut self, keep: impl Fn(Timestamp, &Delivery) -> bool) {
-        self.entries.retain(|(at, delivery)| keep(*at, delivery));
+    fn retain(&mut self, keep: impl Fn(&Kept) -> bool) {
+        self.entries.retain(keep);
         self.entries.shrink_to(self.entries.len() * 2);
-        self.bytes = self.entries.iter().map(|(_, delivery)| delivery.payload.size()).sum();
+        self.bytes = self.entries.iter().map(|kept| kept.delivery.payload.size()).sum();
     }
 }

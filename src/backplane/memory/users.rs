@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backplane::memory::MemoryConfig;
 use crate::backplane::memory::calls::Records;
 use crate::backplane::memory::inbox::Inbox;
-use crate::backplane::{Attached, Delivery, Device, LiveCalls, Outgoing, Position, Receiver, Registration, Version};
+use crate::backplane::{Attached, Backlog, Device, LiveCalls, Outgoing, Position, Receiver, Registration, Version};
 use crate::call::{Call, State, Text};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, EventId, SessionId, UserId};
@@ -81,7 +81,7 @@ impl Users {
         let Some(user) = self.users.get(user) else {
             return LiveCalls { calls: Vec::new(), version: Version(0) };
         };
-        let calls = user.live.iter().filter_map(|id| records.get(*id)).map(|stored| (*stored.call).clone()).collect();
+        let calls = user.live.iter().filter_map(|id| records.get(*id)).collect();
         LiveCalls { calls, version: Version(user.live_version) }
     }
 
@@ -120,7 +120,7 @@ impl Users {
             // Most users have one device; a vector would make room for four.
             user.devices.reserve_exact(1);
             user.devices.push(Entry { id: id.clone(), is_named, session, position: None, push_token, seen_at: at });
-            return Attached { device: id, position: None };
+            return Attached { device: id, position: None, lost_at: None };
         };
         entry.seen_at = at;
         entry.push_token = push_token.or(entry.push_token.take());
@@ -128,7 +128,7 @@ impl Users {
             // The node that held it hands over its position on its way out.
             entry.position = node.displace(&user_id, &displaced).or(entry.position);
         }
-        Attached { device: id, position: entry.position }
+        Attached { device: id, position: entry.position, lost_at: None }
     }
 
     pub(super) fn detach(
@@ -180,14 +180,25 @@ impl Users {
     pub(super) fn send(&mut self, outgoing: Outgoing, now: Timestamp, config: &MemoryConfig) {
         let user_id = outgoing.user.clone();
         let user = self.users.entry(user_id.clone()).or_insert_with(|| Box::new(User::new(now)));
-        let delivery = user.inbox.append(outgoing, now, config);
+        let delivery = user.inbox.append(outgoing, now, user.nodes.is_empty(), config);
         for node in &user.nodes {
             node.deliver(&user_id, &delivery);
         }
     }
 
-    pub(super) fn read(&self, user: &UserId, after: EventId) -> Vec<Delivery> {
-        self.users.get(user).map(|user| user.inbox.read(after)).unwrap_or_default()
+    pub(super) fn read(&self, user: &UserId, after: EventId, records: &Records) -> Backlog {
+        let Some(user) = self.users.get(user) else {
+            return Backlog { messages: Vec::new(), last: EventId(0), calls: Vec::new() };
+        };
+        let messages = user.inbox.read(after);
+        let mut ids = user.live.clone();
+        for kept in messages.iter().filter(|kept| kept.delivery.payload.needs_live_call()) {
+            if !ids.contains(&kept.delivery.payload.call_id()) {
+                ids.push(kept.delivery.payload.call_id());
+            }
+        }
+        let calls = ids.into_iter().filter_map(|id| records.get(id)).collect();
+        Backlog { messages, last: user.inbox.last(), calls }
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp, ttl: Duration) {

@@ -1,6 +1,6 @@
 //! Everything at once, over a backplane that takes its time: between any two of its steps somebody else may come first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::backplane::{
-    Attached, Backplane, Calls, Commit, Committed, Delivery, Device, Directory, Lines, LiveCalls, Outgoing, Position,
-    Registration, Stored, Unavailable,
+    Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Lines, LiveCalls, Outgoing,
+    Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
 use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
 use crate::push::Disabled;
@@ -22,9 +22,11 @@ const ORDERS: u64 = 500;
 /// A step takes up to this many turns of the others.
 const TURNS_MAX: u32 = 4;
 
-/// A backplane whose every step takes a random number of turns, and which notes what its node is subscribed to.
+/// A backplane whose every step takes a random number of turns, which recalls calls as they were when it saw them last, and
+/// which notes what its node is subscribed to.
 struct Unhurried {
     backplane: Box<dyn Backplane>,
+    seen: Mutex<HashMap<CallId, Stored>>,
     random: Mutex<StdRng>,
     subscribed: Mutex<HashSet<UserId>>,
 }
@@ -37,20 +39,37 @@ impl Unhurried {
         }
         &*self.backplane
     }
+
+    fn note<'a>(&self, seen: impl IntoIterator<Item = &'a Stored>) {
+        self.seen.lock().extend(seen.into_iter().map(|stored| (stored.call.id, stored.clone())));
+    }
 }
 
 #[async_trait]
 impl Calls for Unhurried {
+    fn recall(&self, id: CallId) -> Option<Stored> {
+        self.seen.lock().get(&id).cloned()
+    }
+
     async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable> {
-        self.step().await.load(id).await
+        let loaded = self.step().await.load(id).await?;
+        self.note(&loaded);
+        Ok(loaded)
     }
 
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
-        self.step().await.live_calls(user).await
+        let live = self.step().await.live_calls(user).await?;
+        self.note(&live.calls);
+        Ok(live)
     }
 
-    async fn find_request(&self, user: &UserId, request: &RequestId) -> Result<Option<CallId>, Unavailable> {
-        self.step().await.find_request(user, request).await
+    async fn prospect(
+        &self,
+        caller: &UserId,
+        callee: &UserId,
+        request: Option<&RequestId>,
+    ) -> Result<Prospect, Unavailable> {
+        self.step().await.prospect(caller, callee, request).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable> {
@@ -84,6 +103,22 @@ impl Directory for Unhurried {
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
         self.step().await.devices(user).await
     }
+
+    async fn renew(&self, of: &Registration, device: &DeviceId, at: Position) -> Result<Renewed, Unavailable> {
+        self.step().await.renew(of, device, at).await
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<Abandoned>, Unavailable> {
+        self.step().await.abandoned(limit).await
+    }
+
+    async fn bury(&self, abandoned: &Abandoned) -> Result<(), Unavailable> {
+        self.step().await.bury(abandoned).await
+    }
+
+    fn may_count_absence(&self) -> bool {
+        self.backplane.may_count_absence()
+    }
 }
 
 #[async_trait]
@@ -99,11 +134,11 @@ impl Lines for Unhurried {
         self.subscribed.lock().remove(user);
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Result<(), Unavailable> {
-        self.step().await.send(outgoing).await
+    async fn send(&self, outgoing: Outgoing, upon: Option<(CallId, Version)>) -> Result<Sent, Unavailable> {
+        self.step().await.send(outgoing, upon).await
     }
 
-    async fn read(&self, user: &UserId, after: EventId) -> Result<Vec<Delivery>, Unavailable> {
+    async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         self.step().await.read(user, after).await
     }
 }
@@ -117,6 +152,7 @@ impl Exchange {
         let line = Arc::new(Line::default());
         let unhurried = Arc::new(Unhurried {
             backplane: Box::new(self.memory.node(line.clone())),
+            seen: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             subscribed: Mutex::default(),
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::backplane::{Delivery, Payload, Position};
+use crate::backplane::{Delivery, Payload, Position, Registration};
 use crate::call::{Audience, EndReason, Event, Notice};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, EventId, SessionId};
@@ -25,8 +25,15 @@ fn clock() -> Clock {
 /// A seat of Bob's device `b1` on the socket `s1`, which has come as far as `start`.
 fn seat_at(start: Position) -> (Seat, Arc<FakeSocket>) {
     let socket = FakeSocket::new(clock());
-    let session = SessionId::parse("s1").unwrap();
-    let seat = Seat::new(user("bob"), session, device("b1"), start, socket.clone(), socket.clock);
+    let registration = Registration {
+        user: user("bob"),
+        device: Some(device("b1")),
+        session: SessionId::parse("s1").unwrap(),
+        platform: None,
+        push_token: None,
+        at: Timestamp(0),
+    };
+    let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock);
     (seat, socket)
 }
 
