@@ -10,11 +10,13 @@
 mod conformance;
 mod memory;
 mod message;
+mod redis;
 
 use async_trait::async_trait;
 
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
+pub use redis::{Redis, Retention};
 
 use std::sync::Arc;
 

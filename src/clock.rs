@@ -1,5 +1,8 @@
 //! The only reader of time. Everything that decides by time is handed a [`Timestamp`].
 
+#[cfg(test)]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
@@ -49,6 +52,11 @@ pub struct Clock(Source);
 #[derive(Clone, Copy, Debug)]
 enum Source {
     System,
+    /// The operating system's, corrected by so many milliseconds.
+    Corrected(&'static AtomicI64),
+    /// Stands still until it is set.
+    #[cfg(test)]
+    ByHand(&'static AtomicU64),
     /// Follows tokio's clock, which tests pause and advance.
     Tokio {
         origin: Instant,
@@ -62,19 +70,56 @@ impl Clock {
         Self(Source::System)
     }
 
+    /// The operating system's clock, corrected as the answer is told. Takes some bytes for ever: for one clock of a process.
+    pub fn corrected() -> (Self, Correction) {
+        let millis: &'static AtomicI64 = Box::leak(Box::new(AtomicI64::new(0)));
+        (Self(Source::Corrected(millis)), Correction(millis))
+    }
+
     /// A clock that starts at `epoch` and advances with tokio's, so that a test can move it.
     #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
     pub fn following_tokio(epoch: Timestamp) -> Self {
         Self(Source::Tokio { origin: Instant::now(), epoch })
     }
 
+    /// A clock that stands still until its hand is moved: milliseconds since the epoch.
+    #[cfg(test)]
+    pub(crate) fn set_by_hand(start: Timestamp) -> (Self, &'static AtomicU64) {
+        let hand: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(start.0)));
+        (Self(Source::ByHand(hand)), hand)
+    }
+
     /// The time.
     #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
     pub fn now(&self) -> Timestamp {
         match self.0 {
-            Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
+            Source::System => system_time(),
+            Source::Corrected(millis) => Timestamp(system_time().0.saturating_add_signed(millis.load(Ordering::Relaxed))),
+            #[cfg(test)]
+            Source::ByHand(hand) => Timestamp(hand.load(Ordering::SeqCst)),
             Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),
         }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
+fn system_time() -> Timestamp {
+    Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
+/// Sets a clock right: nodes that share a backplane go by its clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Correction(&'static AtomicI64);
+
+impl Correction {
+    /// How many milliseconds the clock is ahead of the operating system's.
+    pub fn millis(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Puts the clock so many milliseconds ahead of the operating system's.
+    pub fn set(&self, millis: i64) {
+        self.0.store(millis, Ordering::Relaxed);
     }
 }
 

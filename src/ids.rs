@@ -68,6 +68,18 @@ text_id!(
     RequestId
 );
 
+text_id!(
+    /// One running process among those that share a backplane. New at every start.
+    NodeId
+);
+
+impl NodeId {
+    /// A new, random id: 16 hexadecimal digits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().simple().to_string()[..16].into())
+    }
+}
+
 impl SessionId {
     /// The device of a socket that has named none: called like the socket.
     pub fn unnamed_device(&self) -> DeviceId {

@@ -1,0 +1,130 @@
+//! The backplane of many nodes: everything that has to survive is in one Redis, and messages travel over its channels.
+//!
+//! [`Redis`] is one node's part of it. A change is one script, which keeps the record of the call, its deadline and its messages
+//! together; a message is appended to the inbox of its user and published on the channel of that user, to which exactly the
+//! nodes subscribe that hold them. Truth is in Redis; a node remembers calls it has seen only to save a question.
+//!
+//! [`Redis::run`] keeps the connections, and after each loss of them does, in this order: subscribe again, put back the calls
+//! that Redis has lost, and have the switchboard read the inboxes.
+//!
+//! What it does not do: Redis Cluster. The scripts touch keys of several users at once.
+
+mod address;
+mod cache;
+mod calls;
+mod channels;
+mod checks;
+mod connection;
+mod deadlines;
+mod directory;
+mod keys;
+mod lines;
+mod link;
+mod message;
+mod nodes;
+mod record;
+mod script;
+mod supervise;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::backplane::Receiver;
+use crate::clock::{Clock, Correction};
+use crate::config::RedisConfig;
+use crate::ids::NodeId;
+
+use cache::Cache;
+use channels::Wanted;
+use deadlines::Deadlines;
+use keys::Keys;
+use link::Link;
+use nodes::Nodes;
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Messages per user.
+    pub inbox_messages: usize,
+    /// Bytes per user.
+    pub inbox_bytes: usize,
+    /// How long a message, a device that is gone and a request id are remembered.
+    pub inbox_ttl: Duration,
+    /// How long a call that is over can still be asked about.
+    pub over_ttl: Duration,
+    /// How long a call may ring.
+    pub ring_timeout: Duration,
+}
+
+/// One node's part of the backplane.
+pub struct Redis {
+    config: RedisConfig,
+    retention: Retention,
+    keys: Keys,
+    node: NodeId,
+    clock: Clock,
+    correction: Option<Correction>,
+    receiver: Arc<dyn Receiver>,
+    link: Link,
+    wanted: Arc<Wanted>,
+    cache: Cache,
+    deadlines: Deadlines,
+    nodes: Nodes,
+    changes: AtomicU64,
+}
+
+impl Redis {
+    /// A node whose messages come out at `receiver`. Nothing happens before [`Redis::run`].
+    ///
+    /// With `correction` the clock is kept in step with that of Redis.
+    pub fn new(
+        config: RedisConfig,
+        retention: Retention,
+        clock: Clock,
+        correction: Option<Correction>,
+        receiver: Arc<dyn Receiver>,
+    ) -> Arc<Self> {
+        let node = NodeId::random();
+        Arc::new(Self {
+            keys: Keys::new(&config.key_prefix, config.db),
+            link: Link::new(config.timeout),
+            config,
+            retention,
+            nodes: Nodes::new(&node),
+            node,
+            clock,
+            correction,
+            receiver,
+            wanted: Arc::default(),
+            cache: Cache::default(),
+            deadlines: Deadlines::default(),
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether Redis can be reached.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// A name for a change, by which a repeat of it is known.
+    fn token(&self) -> String {
+        format!("{}-{}", self.node, self.changes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// When something that is asked for now will have been given up, by the clock of Redis.
+    fn not_after(&self) -> u64 {
+        self.clock.now().plus(self.link.timeout()).0
+    }
+
+    fn inbox_limits(&self) -> (usize, usize, u64) {
+        (self.retention.inbox_messages, self.retention.inbox_bytes, millis(self.retention.inbox_ttl))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

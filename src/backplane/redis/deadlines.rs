@@ -1,0 +1,179 @@
+//! Calls that are due. Truth is the sorted set of deadlines, from which any node takes what has passed, for a second at a time.
+//! It is looked at when a deadline passes that was set here, and ten times a second for those of others. Where Redis says which
+//! keys have expired, the nodes elect who acts on a timer at once; nothing depends on it, as such notices come late, or never.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::backplane::Unavailable;
+use crate::backplane::redis::link::Lane;
+use crate::backplane::redis::{Redis, script};
+use crate::clock::Timestamp;
+use crate::ids::CallId;
+
+/// How often the deadlines of all nodes are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// A deadline further away than this is not remembered here: looking ten times a second finds it.
+const HORIZON: Duration = Duration::from_secs(600);
+/// Expired timers that wait for an election; beyond it they wait to be found.
+const MAX_EXPIRED: usize = 4_096;
+
+/// What this node knows of deadlines.
+#[derive(Default)]
+pub(super) struct Deadlines {
+    own: Mutex<BTreeSet<(Timestamp, CallId)>>,
+    expired: Mutex<VecDeque<CallId>>,
+    /// An earlier deadline was set, or a timer has expired.
+    changed: Notify,
+    probe: Notify,
+    /// How often the deadlines of all were looked at.
+    sweeps: AtomicU64,
+    /// How many wait for calls that are due.
+    waiting: AtomicUsize,
+}
+
+impl Deadlines {
+    /// A deadline was set here.
+    pub(super) fn set(&self, at: Timestamp, call: CallId, now: Timestamp) {
+        if at > now.plus(HORIZON) {
+            return;
+        }
+        let is_first = {
+            let mut own = self.own.lock();
+            own.insert((at, call));
+            own.first().is_some_and(|(first, id)| *first == at && *id == call)
+        };
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A timer has expired.
+    pub(super) fn note_expired(&self, call: CallId) {
+        let mut expired = self.expired.lock();
+        if expired.len() < MAX_EXPIRED {
+            expired.push_back(call);
+            drop(expired);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The key has expired that was set to see whether Redis says so.
+    fn note_probe(&self) {
+        self.probe.notify_one();
+    }
+
+    /// Waits for that.
+    pub(super) async fn probe_heard(&self) {
+        self.probe.notified().await;
+    }
+
+    fn next_expired(&self) -> Option<CallId> {
+        self.expired.lock().pop_front()
+    }
+
+    /// Forgets the deadlines that have passed; how long it is until the next one.
+    fn until_next(&self, now: Timestamp) -> Option<Duration> {
+        let mut own = self.own.lock();
+        let later = own.split_off(&(Timestamp(now.0 + 1), CallId::from_u128(0)));
+        let has_passed = !own.is_empty();
+        *own = later;
+        if has_passed { Some(Duration::ZERO) } else { own.first().map(|(at, _)| now.until(*at)) }
+    }
+
+    /// How often the deadlines were looked at, if anybody waits for calls that are due.
+    #[cfg(test)]
+    pub(super) fn sweeps(&self) -> Option<u64> {
+        (self.waiting.load(Ordering::SeqCst) > 0).then(|| self.sweeps.load(Ordering::SeqCst))
+    }
+}
+
+/// Counts one who waits.
+struct Waiting<'a>(&'a Deadlines);
+
+impl<'a> Waiting<'a> {
+    fn new(deadlines: &'a Deadlines) -> Self {
+        deadlines.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(deadlines)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Redis {
+    /// Waits for calls that are due, and takes at most `limit` of them for a second. Does not fail while Redis is away: it waits.
+    pub(super) async fn next_due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+        let _waiting = Waiting::new(&self.deadlines);
+        loop {
+            self.link.up().await;
+            let elected = self.elected(limit).await;
+            let due = if elected.is_empty() { self.claim(limit).await } else { Ok(elected) };
+            match due {
+                Ok(due) if due.is_empty() => {}
+                Ok(due) => return Ok(due),
+                // Perhaps it is away; if it only refuses, it is asked again like a Redis that has nothing.
+                Err(Unavailable) => {}
+            }
+            self.deadlines.sweeps.fetch_add(1, Ordering::SeqCst);
+            let sweep = tokio::time::sleep(SWEEP_INTERVAL);
+            tokio::pin!(sweep);
+            // Waits for the next look, for a deadline of this node, and for a timer to expire.
+            loop {
+                let own = self.deadlines.until_next(self.clock.now());
+                if own == Some(Duration::ZERO) || !self.deadlines.expired.lock().is_empty() {
+                    break;
+                }
+                tokio::select! {
+                    () = &mut sweep => break,
+                    () = tokio::time::sleep(own.unwrap_or(SWEEP_INTERVAL)), if own.is_some() => {}
+                    () = self.deadlines.changed.notified() => {}
+                }
+            }
+        }
+    }
+
+    /// A key has expired; if it is the timer of a call, somebody has to act.
+    pub(super) fn timer_expired(&self, key: &str) {
+        if let Some(call) = self.keys.timed_call(key) {
+            self.deadlines.note_expired(call);
+        } else if key == self.keys.probe(self.node.as_str()) {
+            self.deadlines.note_probe();
+        }
+    }
+
+    async fn elected(&self, limit: usize) -> Vec<CallId> {
+        let mut won = Vec::new();
+        while won.len() < limit
+            && let Some(call) = self.deadlines.next_expired()
+        {
+            let command = |_| {
+                let mut command = script::run(&script::ELECT, &self.keys);
+                command.arg(call.to_string()).arg(self.node.as_str());
+                command
+            };
+            // A lost election is as good as none: the deadline is found all the same.
+            if self.link.run::<u8>(Lane::Fast, &script::ELECT, command).await == Ok(1) {
+                won.push(call);
+            }
+        }
+        won
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+        let command = |_| {
+            let mut command = script::run(&script::CLAIM, &self.keys);
+            command.arg(limit);
+            command
+        };
+        let due: Vec<String> = self.link.run(Lane::Fast, &script::CLAIM, command).await?;
+        Ok(due.iter().filter_map(|id| CallId::parse(id)).collect())
+    }
+}

@@ -1,0 +1,178 @@
+//! Whether Redis is there, and the one way to ask it for something: bounded in time, repeated over a connection that breaks, and
+//! refused at once while Redis is known to be away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use tokio::sync::{Notify, watch};
+
+use crate::backplane::Unavailable;
+use crate::backplane::redis::connection::Connection;
+
+/// The link to Redis.
+pub(super) struct Link {
+    /// The longest wait for Redis.
+    timeout: Duration,
+    state: watch::Sender<State>,
+    /// Tells the supervisor that a connection is of no use any more.
+    broken: Notify,
+    /// Tells it that one does not answer, which may be so.
+    silent: Notify,
+}
+
+/// How things stand.
+#[derive(Clone)]
+enum State {
+    Up(Arc<Connection>),
+    /// Away, but perhaps only for a moment: who asks waits for it.
+    Shaken,
+    /// Away for longer than anybody is to wait.
+    Down,
+}
+
+/// Over which connection something is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// The multiplexed one: short questions, short answers, in order.
+    Fast,
+    /// One of the pool: what is long must not stand in the way of calls.
+    Long,
+}
+
+impl Link {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, state: watch::Sender::new(State::Shaken), broken: Notify::new(), silent: Notify::new() }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up(_))
+    }
+
+    /// The connection, if there is one.
+    pub(super) fn current(&self) -> Option<Arc<Connection>> {
+        match &*self.state.borrow() {
+            State::Up(connection) => Some(connection.clone()),
+            State::Shaken | State::Down => None,
+        }
+    }
+
+    pub(super) fn is_current(&self, connection: &Connection) -> bool {
+        self.current().is_some_and(|current| current.generation() == connection.generation())
+    }
+
+    /// The connection, waited for while Redis may be away for a moment only.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Unavailable> {
+        let mut state = self.state.subscribe();
+        match state.wait_for(|state| !matches!(state, State::Shaken)).await.as_deref() {
+            Ok(State::Up(connection)) => Ok(connection.clone()),
+            Ok(State::Shaken | State::Down) | Err(_) => Err(Unavailable),
+        }
+    }
+
+    pub(super) fn set_up(&self, connection: Arc<Connection>) {
+        self.state.send_replace(State::Up(connection));
+    }
+
+    /// Redis is away; whoever asks for something waits for it.
+    pub(super) fn set_shaken(&self) {
+        self.state.send_replace(State::Shaken);
+    }
+
+    /// Redis has been away for a while; nobody waits for it any more.
+    pub(super) fn set_down(&self) {
+        self.state.send_if_modified(|state| {
+            let is_shaken = matches!(state, State::Shaken);
+            if is_shaken {
+                *state = State::Down;
+            }
+            is_shaken
+        });
+    }
+
+    /// Waits until Redis is there.
+    pub(super) async fn up(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as the link.
+        let _ = state.wait_for(|state| matches!(state, State::Up(_))).await;
+    }
+
+    /// A connection has failed.
+    pub(super) fn report_broken(&self) {
+        self.broken.notify_one();
+    }
+
+    /// Waits until a connection has failed.
+    pub(super) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// Waits until there is a reason to doubt that Redis answers.
+    pub(super) async fn doubted(&self) {
+        self.silent.notified().await;
+    }
+
+    /// Has `script` run. `command` makes the command, and is told whether it may have been run before.
+    pub(super) async fn run<T: FromRedisValue + Send>(
+        &self,
+        lane: Lane,
+        script: &Script,
+        command: impl Fn(bool) -> Cmd + Send + Sync,
+    ) -> Result<T, Unavailable> {
+        let asking = async {
+            let mut state = self.state.subscribe();
+            let mut tried: Option<u64> = None;
+            loop {
+                // Waits for another connection than the one that failed; the time-out is around all of it.
+                let found = state.wait_for(|state| match state {
+                    State::Up(connection) => tried != Some(connection.generation()),
+                    State::Shaken => false,
+                    State::Down => true,
+                });
+                let connection = match found.await.as_deref() {
+                    Ok(State::Up(connection)) => connection.clone(),
+                    Ok(State::Shaken | State::Down) | Err(_) => return Err(Unavailable),
+                };
+                match connection.run(lane, script, command(tried.is_some())).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) if is_fatal(&error) => {
+                        tried = Some(connection.generation());
+                        self.report_broken();
+                    }
+                    Err(error) => {
+                        tracing::error!(error = %plain(&error), "Redis refused a command");
+                        return Err(Unavailable);
+                    }
+                }
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, asking).await;
+        answer.unwrap_or_else(|_| {
+            self.silent.notify_one();
+            Err(Unavailable)
+        })
+    }
+}
+
+/// Whether another connection, to another server perhaps, may do better.
+pub(super) fn is_fatal(error: &RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || error.is_io_error()
+        || error.is_connection_dropped()
+        || matches!(
+            error.kind(),
+            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
+        )
+}
+
+/// An error without anything a client sent: Redis repeats parts of commands in some.
+pub(super) fn plain(error: &RedisError) -> String {
+    match error.code() {
+        Some(code) => format!("{} ({code})", error.category()),
+        None => error.category().to_owned(),
+    }
+}

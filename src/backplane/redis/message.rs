@@ -1,0 +1,264 @@
+//! A message as it travels through Redis and lies in an inbox. Media pass as the bytes that came; fields that a release does not
+//! know are passed over.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::backplane::redis::record::end_reason;
+use crate::backplane::{Delivery, Kept, Payload};
+use crate::call::{Audience, CallType, CallerDisplay, Elsewhere, EndReason, Event, Notice, Text};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, DeviceId, EventId, UserId};
+use crate::protocol::{Media, Signal, SignalKind};
+
+/// Longest text taken from a message, in characters.
+const MAX_TEXT_CHARS: usize = 4096;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Json<'a> {
+    kind: &'a str,
+    call: &'a str,
+    at: u64,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    only: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    except: Option<Cow<'a, str>>,
+    /// Who calls, was called, hung up or speaks.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    who: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    avatar: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    r#type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    why: Option<&'a str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    said: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    media: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    attached: Vec<String>,
+}
+
+/// Which of the lists of an inbox a message belongs to.
+pub(super) fn class(payload: &Payload) -> &'static str {
+    match payload {
+        Payload::Signal(_) => "signals",
+        Payload::Notice(_) if payload.is_live_notice() => "notices",
+        Payload::Notice(_) => "ends",
+    }
+}
+
+/// The text of a message.
+pub(super) fn write(audience: &Audience, payload: &Payload) -> String {
+    let call = payload.call_id().to_string();
+    let borrowed = |text: &'_ Option<Text>| text.as_ref().map(|text| Cow::Owned(text.as_str().to_owned()));
+    let mut json = Json { call: &call, ..Json::default() };
+    match audience {
+        Audience::All => {}
+        Audience::Only(device) => json.only = Some(device.as_str().into()),
+        Audience::Except(device) => json.except = Some(device.as_str().into()),
+    }
+    match payload {
+        Payload::Notice(Notice { at, event, .. }) => {
+            json.at = at.0;
+            match event {
+                Event::Incoming { caller, display, call_type } => {
+                    json.kind = "incoming";
+                    json.who = Some(caller.as_str().into());
+                    json.name = borrowed(&display.name);
+                    json.avatar = borrowed(&display.avatar);
+                    json.r#type = Some(call_type.word());
+                }
+                Event::Accepted { callee } => {
+                    json.kind = "accepted";
+                    json.who = Some(callee.as_str().into());
+                }
+                Event::Rejected { callee, reason } => {
+                    json.kind = "rejected";
+                    json.who = Some(callee.as_str().into());
+                    json.said = borrowed(reason);
+                }
+                Event::Ended { ended_by, reason } => {
+                    json.kind = "ended";
+                    json.who = ended_by.as_ref().map(|user| user.as_str().into());
+                    json.why = Some(end_reason(reason));
+                    if let EndReason::HungUp(said) = reason {
+                        json.said = borrowed(said);
+                    }
+                }
+                Event::NoAnswer => json.kind = "no_answer",
+                Event::Missed => json.kind = "missed",
+                Event::Cancelled(Elsewhere::Answered) => json.kind = "answered_elsewhere",
+                Event::Cancelled(Elsewhere::Declined) => json.kind = "declined_elsewhere",
+            }
+        }
+        Payload::Signal(Signal { from, at, kind, media, .. }) => {
+            json.kind = match kind {
+                SignalKind::Offer => "offer",
+                SignalKind::Answer => "answer",
+                SignalKind::Candidate => "candidate",
+            };
+            json.at = at.0;
+            json.who = Some(from.as_str().into());
+            json.media = Some(media.json());
+            json.attached = media.attachments().iter().map(|bytes| STANDARD.encode(bytes)).collect();
+        }
+    }
+    // Strings, numbers and JSON can be written.
+    serde_json::to_string(&json).unwrap_or_default()
+}
+
+/// Reads the text of a message; `None` where this release cannot.
+fn read(text: &str) -> Option<(Audience, Payload)> {
+    let json: Json<'_> = serde_json::from_str(text).ok()?;
+    let device = |device: &Cow<'_, str>| DeviceId::parse(device);
+    let audience = match (&json.only, &json.except) {
+        (Some(only), _) => Audience::Only(device(only)?),
+        (None, Some(except)) => Audience::Except(device(except)?),
+        (None, None) => Audience::All,
+    };
+    let who = || json.who.as_deref().and_then(UserId::parse);
+    let text = |text: &Option<Cow<'_, str>>| text.as_ref().and_then(|text| Text::parse_up_to(text, MAX_TEXT_CHARS));
+    let (call_id, at) = (CallId::parse(json.call)?, Timestamp(json.at));
+    let event = match json.kind {
+        "offer" => return Some((audience, signal(&json, call_id, SignalKind::Offer)?)),
+        "answer" => return Some((audience, signal(&json, call_id, SignalKind::Answer)?)),
+        "candidate" => return Some((audience, signal(&json, call_id, SignalKind::Candidate)?)),
+        "incoming" => Event::Incoming {
+            caller: who()?,
+            display: CallerDisplay { name: text(&json.name), avatar: text(&json.avatar) },
+            call_type: match json.r#type? {
+                "audio" => CallType::Audio,
+                "video" => CallType::Video,
+                _ => return None,
+            },
+        },
+        "accepted" => Event::Accepted { callee: who()? },
+        "rejected" => Event::Rejected { callee: who()?, reason: text(&json.said) },
+        "ended" => Event::Ended {
+            ended_by: who(),
+            reason: match json.why? {
+                "hung_up" => EndReason::HungUp(text(&json.said)),
+                "replaced" => EndReason::Replaced,
+                "connection_lost" => EndReason::ConnectionLost,
+                "max_duration" => EndReason::MaxDuration,
+                _ => return None,
+            },
+        },
+        "no_answer" => Event::NoAnswer,
+        "missed" => Event::Missed,
+        "answered_elsewhere" => Event::Cancelled(Elsewhere::Answered),
+        "declined_elsewhere" => Event::Cancelled(Elsewhere::Declined),
+        _ => return None,
+    };
+    Some((audience, Payload::Notice(Notice { call_id, at, event })))
+}
+
+fn signal(json: &Json<'_>, call_id: CallId, kind: SignalKind) -> Option<Payload> {
+    let attached: Result<Vec<Bytes>, _> =
+        json.attached.iter().map(|text| STANDARD.decode(text).map(Bytes::from)).collect();
+    let from = json.who.as_deref().and_then(UserId::parse)?;
+    let media = Media::new(json.media?, &attached.ok()?);
+    Some(Payload::Signal(Signal { call_id, from, at: Timestamp(json.at), kind, media }))
+}
+
+/// A message as it was published, and the revision of the call it came of: `id sent_at revision body`.
+pub(super) fn read_published(text: &str) -> Option<(Delivery, u64)> {
+    let mut parts = text.splitn(4, ' ');
+    let id = parts.next()?.parse().ok()?;
+    let _sent_at = parts.next()?;
+    let revision = parts.next()?.parse().ok()?;
+    Some((delivery(id, parts.next()?)?, revision))
+}
+
+/// A message as it lies in an inbox: `id sent_at reached_nobody size call token revision body`.
+pub(super) fn read_kept(text: &str) -> Option<Kept> {
+    let mut parts = text.splitn(8, ' ');
+    let id = parts.next()?.parse().ok()?;
+    let sent_at = Timestamp(parts.next()?.parse().ok()?);
+    let reached_nobody = parts.next()? == "1";
+    let body = parts.nth(4)?;
+    Some(Kept { delivery: delivery(id, body)?, sent_at, reached_nobody })
+}
+
+fn delivery(id: u64, body: &str) -> Option<Delivery> {
+    let (audience, payload) = read(body)?;
+    Some(Delivery { id: EventId(id), audience, payload: payload.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    fn signal_of(kind: SignalKind, attachments: &[Bytes]) -> Payload {
+        let json = RawValue::from_string(r#"{"sdp":"v=0\r\n","n":1e2,"b":{"_placeholder":true,"num":0}}"#.into()).unwrap();
+        let media = Media::new(&json, attachments);
+        Payload::Signal(Signal { call_id: CallId::from_u128(7), from: user("al\"ice"), at: Timestamp(5), kind, media })
+    }
+
+    fn every_payload() -> Vec<Payload> {
+        let ended = |ended_by, reason| Event::Ended { ended_by, reason };
+        let display = CallerDisplay { name: Text::parse("Zo\\ë"), avatar: None };
+        let events = [
+            Event::Incoming { caller: user("alice"), display, call_type: CallType::Video },
+            Event::Accepted { callee: user("bob") },
+            Event::Rejected { callee: user("bob"), reason: Text::parse("busy") },
+            Event::Rejected { callee: user("bob"), reason: None },
+            ended(Some(user("bob")), EndReason::HungUp(Text::parse("user_ended"))),
+            ended(None, EndReason::HungUp(None)),
+            ended(None, EndReason::Replaced),
+            ended(None, EndReason::ConnectionLost),
+            ended(None, EndReason::MaxDuration),
+            Event::NoAnswer,
+            Event::Missed,
+            Event::Cancelled(Elsewhere::Answered),
+            Event::Cancelled(Elsewhere::Declined),
+        ];
+        let notice = |event| Payload::Notice(Notice { call_id: CallId::from_u128(7), at: Timestamp(5), event });
+        let mut payloads: Vec<_> = events.into_iter().map(notice).collect();
+        payloads.extend([
+            signal_of(SignalKind::Offer, &[Bytes::from_static(&[0, 255, 7])]),
+            signal_of(SignalKind::Answer, &[]),
+            signal_of(SignalKind::Candidate, &[]),
+        ]);
+        payloads
+    }
+
+    #[test]
+    fn everything_is_read_back_as_it_was() {
+        let device = DeviceId::parse("b \"1").unwrap();
+        for audience in [Audience::All, Audience::Only(device.clone()), Audience::Except(device)] {
+            for payload in every_payload() {
+                let body = write(&audience, &payload);
+                let kept = read_kept(&format!("12 34 1 56 call token 3 {body}")).unwrap();
+                let expected = Delivery { id: EventId(12), audience: audience.clone(), payload: payload.clone().into() };
+                assert_eq!(kept, Kept { delivery: expected.clone(), sent_at: Timestamp(34), reached_nobody: true });
+                assert_eq!(read_published(&format!("12 34 3 {body}")), Some((expected, 3)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        let known = write(&Audience::All, &every_payload()[1]);
+        let newer = known.replacen('{', r#"{"trace":"00-ab","#, 1);
+        assert_eq!(read(&newer), read(&known));
+        for bad in [known.replace("accepted", "held"), "{}".into(), "x".into(), String::new()] {
+            assert_eq!(read(&bad), None, "{bad}");
+        }
+        assert_eq!(read_published("12 34"), None);
+        assert_eq!(read_kept("12 34 1 56 call token 3 {}"), None);
+    }
+}

@@ -1,0 +1,116 @@
+-- Connects a device, or writes down again that it is connected.
+-- ARGV: 3 user, 4 device or '' if it has no name, 5 session, 6 node, 7 when it registered, 8 the documented session record,
+-- 9 push token or '', 10 ms that devices are remembered, 11 's' of the documented keys, 12 most devices, 13 '' or, to renew,
+-- the device; 14 and 15 its position,
+-- 16 when it is too late.
+-- Answers `displaced`, `late`, or: device, received and described or '-', when the last holder was lost or 0, the session and the node
+-- that were displaced or ''.
+local user, named, session, node, at = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local ttl, renewed = tonumber(ARGV[10]), ARGV[13] ~= ''
+local key = prefix .. 'devices:user:' .. user
+if is_too_late(ARGV[16]) then return { 'late' } end
+
+-- A device is `session|node|received|described|seen|is_named|lost_at`.
+local function device_of(text)
+  local found = {}
+  found.session, found.node, found.received, found.described, found.seen, found.is_named, found.lost_at =
+    string.match(text, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d+)|(%d)|(%d+)$')
+  return found
+end
+
+local function is_gone(device)
+  return device.session == '' or not is_alive(device.node)
+end
+
+local function is_forgotten(device)
+  return device.session == '' and tonumber(device.seen) + ttl <= now
+end
+
+local function forget(device, record)
+  redis.call('HDEL', key, 'at:' .. device, 'json:' .. device, 'push:' .. device, 's:' .. record.session)
+end
+
+-- A client that names no device is a new one at every connect, and its call would otherwise have lost it.
+local function awaited_unnamed()
+  local calls
+  local fields = redis.call('HGETALL', key)
+  for field = 1, #fields, 2 do
+    local device = string.match(fields[field], '^at:(.*)$')
+    local record = device and device_of(fields[field + 1])
+    if record and record.is_named == '0' and record.session ~= session and is_gone(record) then
+      calls = calls or live_calls(user)
+      for call = 2, #calls do
+        if string.find(calls[call], 'Device":"' .. device .. '"', 1, true) then return device end
+      end
+    end
+  end
+end
+
+local function make_room(most)
+  local oldest, oldest_record, count = nil, nil, 0
+  local fields = redis.call('HGETALL', key)
+  for field = 1, #fields, 2 do
+    local device = string.match(fields[field], '^at:(.*)$')
+    if device then
+      count = count + 1
+      local record = device_of(fields[field + 1])
+      if is_gone(record) and (not oldest or tonumber(record.seen) < tonumber(oldest_record.seen)) then
+        oldest, oldest_record = device, record
+      end
+    end
+  end
+  if count >= most and oldest then forget(oldest, oldest_record) end
+end
+
+local device = renewed and ARGV[13] or named
+if device == '' then
+  device = redis.call('HGET', key, 's:' .. session) or awaited_unnamed() or session
+end
+local text = redis.call('HGET', key, 'at:' .. device)
+local before = text and device_of(text)
+if before and is_forgotten(before) then
+  forget(device, before)
+  before = nil
+end
+local is_named = named ~= '' and '1' or '0'
+local received, described, lost_at, old_session, old_node = '-', '-', '0', '', ''
+if before then
+  is_named, received, described, lost_at = before.is_named, before.received, before.described, before.lost_at
+  if before.session ~= '' and before.session ~= session then
+    if renewed and tonumber(before.seen) > at then return { 'displaced' } end
+    old_session, old_node = before.session, before.node
+    if is_alive(old_node) then
+      if old_node ~= node then
+        redis.call('PUBLISH', channels .. 'node:' .. old_node, 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user)
+      end
+    else
+      lost_at = redis.call('ZSCORE', prefix .. 'nodes', old_node) or whole(now)
+      old_node = ''
+    end
+    redis.call('HDEL', key, 's:' .. old_session)
+    redis.call('DEL', prefix .. 'user:socket:' .. old_session)
+    redis.call('SREM', prefix .. 'sessions:node:' .. before.node, old_session .. ' ' .. user)
+  end
+elseif redis.call('HLEN', key) > tonumber(ARGV[12]) then
+  make_room(tonumber(ARGV[12]))
+end
+local answer = { device, received, described, lost_at, old_session, old_node }
+
+if renewed then received, described = ARGV[14], ARGV[15] end
+local record = table.concat({ session, node, received, described, whole(at), is_named, '0' }, '|')
+redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, ARGV[8], 's:' .. session, device)
+if ARGV[9] ~= '' then redis.call('HSET', key, 'push:' .. device, ARGV[9]) end
+redis.call('PEXPIRE', key, whole(math.max(ttl, tonumber(ARGV[11]) * 1000)))
+redis.call('SADD', prefix .. 'sessions:node:' .. node, session .. ' ' .. user)
+redis.call('SET', prefix .. 'user:socket:' .. session, user, 'EX', ARGV[11])
+local newest = prefix .. 'socket:user:' .. user
+local is_newest = true
+if renewed then
+  local current = redis.call('GET', newest)
+  is_newest = not current or current == session
+end
+if is_newest then
+  redis.call('SET', newest, session, 'EX', ARGV[11])
+  redis.call('SET', prefix .. 'session:user:' .. user, ARGV[8], 'EX', ARGV[11])
+end
+return answer

@@ -1,0 +1,12 @@
+-- A node gives a sign of life, and hears of the others. ARGV: 3 node.
+-- Answers the time, until when nobody counts as dead, and the nodes with their last signs of life.
+-- Where nobody had given any for a while, Redis or all of them were away, and nobody is to blame.
+local last = tonumber(redis.call('GET', prefix .. 'nodes:beat') or '0')
+if now - last > 3000 then
+  redis.call('SET', prefix .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
+end
+redis.call('SET', prefix .. 'nodes:beat', whole(now))
+redis.call('ZADD', prefix .. 'nodes', whole(now), ARGV[3])
+redis.call('EXPIRE', prefix .. 'sessions:node:' .. ARGV[3], 172800)
+local grace = redis.call('GET', prefix .. 'nodes:grace') or '0'
+return { whole(now), grace, redis.call('ZRANGE', prefix .. 'nodes', 0, -1, 'WITHSCORES') }

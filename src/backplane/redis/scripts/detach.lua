@@ -1,0 +1,54 @@
+-- Disconnects a session from its device.
+-- ARGV: 3 user, 4 session, 5 'leave', 'forget' or 'bury', 6 and 7 position, 8 's' of the documented keys.
+-- Answers the device, or nothing where another session has it.
+local user, session, how = ARGV[3], ARGV[4], ARGV[5]
+local key = prefix .. 'devices:user:' .. user
+local device = redis.call('HGET', key, 's:' .. session)
+local text = device and redis.call('HGET', key, 'at:' .. device)
+if not text then return false end
+local holder, node, received, described, is_named =
+  string.match(text, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|%d+|(%d)|%d+$')
+if holder ~= session then return false end
+
+redis.call('HDEL', key, 's:' .. session)
+redis.call('DEL', prefix .. 'user:socket:' .. session)
+redis.call('SREM', prefix .. 'sessions:node:' .. node, session .. ' ' .. user)
+if how == 'forget' then
+  redis.call('HDEL', key, 'at:' .. device, 'json:' .. device, 'push:' .. device)
+else
+  local lost_at = '0'
+  if how == 'bury' then
+    lost_at = redis.call('ZSCORE', prefix .. 'nodes', node) or whole(now)
+  else
+    received, described = ARGV[6], ARGV[7]
+  end
+  local record = table.concat({ '', '', received, described, whole(now), is_named, lost_at }, '|')
+  redis.call('HSET', key, 'at:' .. device, record)
+end
+
+-- The documented keys name the newest device that is still connected.
+local newest, described_by = prefix .. 'socket:user:' .. user, prefix .. 'session:user:' .. user
+local named = redis.call('GET', newest)
+if named == session or not named then
+  local fields = redis.call('HGETALL', key)
+  local other, other_seen, values = nil, -1, {}
+  for field = 1, #fields, 2 do
+    values[fields[field]] = fields[field + 1]
+    local name = string.match(fields[field], '^at:(.*)$')
+    if name then
+      local held_by, at, seen = string.match(fields[field + 1], '^([^|]*)|([^|]*)|[^|]*|[^|]*|(%d+)|')
+      if held_by ~= '' and tonumber(seen) > other_seen and is_alive(at) then
+        other, other_seen = name, tonumber(seen)
+        values.session = held_by
+      end
+    end
+  end
+  if other then
+    redis.call('SET', newest, values.session, 'EX', ARGV[8])
+    redis.call('SET', described_by, values['json:' .. other], 'EX', ARGV[8])
+  else
+    redis.call('DEL', newest)
+    if how == 'forget' then redis.call('DEL', described_by) end
+  end
+end
+return device

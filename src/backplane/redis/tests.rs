@@ -1,0 +1,153 @@
+//! The Redis backplane before the suite that every backplane has to pass: over a real redis-server, whose clock stands still
+//! until the test moves it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::backplane::conformance::{LIMITS, Lab, conformance};
+use crate::backplane::{Backplane, Receiver, Redis, Retention};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{RedisConfig, RedisServers};
+
+/// When the tests begin.
+const EPOCH: Timestamp = Timestamp(1_700_000_000_000);
+/// How long what has to come is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The clock as a library, built once for all tests.
+static CLOCK: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("clock.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/backplane/redis/tests/clock.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+    match built {
+        Ok(status) => assert!(status.success(), "the C compiler failed"),
+        Err(error) => panic!("a C compiler is missing, tests/run installs it: {error}"),
+    }
+    (folder, library)
+});
+
+/// A redis-server of a test's own. Ends with it.
+pub(super) struct Server {
+    child: Child,
+    folder: TempDir,
+    clock: File,
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = File::create(folder.path().join("clock")).unwrap();
+        clock.write_all_at(&EPOCH.0.to_ne_bytes(), 0).unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", "redis.sock"])
+            .current_dir(folder.path())
+            .env("LD_PRELOAD", &CLOCK.1)
+            .env("FROZEN_CLOCK", folder.path().join("clock"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("redis-server is missing: tests/run installs it")
+            }
+            Err(error) => panic!("redis-server does not start: {error}"),
+        };
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let server = Self { child, folder, clock };
+        let is_ready = output.lines().map_while(Result::ok).any(|line| line.contains("eady to accept connections"));
+        assert!(is_ready, "redis-server ended instead of listening");
+        server
+    }
+
+    fn set_time(&self, to: Timestamp) {
+        self.clock.write_all_at(&to.0.to_ne_bytes(), 0).unwrap();
+    }
+
+    pub(super) fn config(&self) -> RedisConfig {
+        RedisConfig {
+            servers: RedisServers::Unix(self.folder.path().join("redis.sock")),
+            username: None,
+            password: None,
+            db: 0,
+            tls: None,
+            key_prefix: String::new(),
+            timeout: PATIENCE,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // If it has ended already, the test has noticed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct RedisLab {
+    nodes: Mutex<Vec<Arc<Redis>>>,
+    clock: Clock,
+    hand: &'static AtomicU64,
+    server: Server,
+}
+
+#[async_trait]
+impl Lab for RedisLab {
+    async fn start() -> Self {
+        let (clock, hand) = Clock::set_by_hand(EPOCH);
+        Self { nodes: Mutex::default(), clock, hand, server: Server::start() }
+    }
+
+    async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane> {
+        let retention = Retention {
+            inbox_messages: LIMITS.inbox_messages,
+            inbox_bytes: LIMITS.inbox_bytes,
+            inbox_ttl: LIMITS.inbox_ttl,
+            over_ttl: LIMITS.over_ttl,
+            ring_timeout: Duration::from_secs(45),
+        };
+        let node = Redis::new(self.server.config(), retention, self.clock, None, receiver);
+        tokio::spawn(node.clone().run(CancellationToken::new()));
+        tokio::time::timeout(PATIENCE, node.link.up()).await.unwrap();
+        self.nodes.lock().push(node.clone());
+        node
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        let to = self.clock.now().plus(by);
+        self.server.set_time(to);
+        self.hand.store(to.0, Ordering::SeqCst);
+        let nodes = self.nodes.lock().clone();
+        for node in nodes {
+            // What is due is found by looking: whoever looks has to have looked since the time has come.
+            let Some(before) = node.deadlines.sweeps() else { continue };
+            let looked = async {
+                let mut turns = tokio::time::interval(Duration::from_millis(5));
+                while node.deadlines.sweeps().is_some_and(|sweeps| sweeps < before + 2) {
+                    turns.tick().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, looked).await.unwrap();
+        }
+    }
+}
+
+conformance! { RedisLab, #[tokio::test] }
