@@ -53,6 +53,9 @@ const LATENESS_MAX: Duration = Duration::from_millis(250);
 /// Where a backplane is tested.
 #[async_trait]
 pub(crate) trait Lab: Send + Sync + Sized {
+    /// How exactly moments can be told apart: time may pass between an act and its answer.
+    const GRAIN: Duration;
+
     /// An empty backplane within [`LIMITS`].
     async fn start() -> Self;
 
@@ -64,6 +67,11 @@ pub(crate) trait Lab: Send + Sync + Sized {
 
     /// Lets time pass.
     async fn advance(&self, by: Duration);
+
+    /// Waits for what has to come, while time passes.
+    async fn within<T>(&self, future: impl Future<Output = T> + Send) -> T {
+        within(future).await
+    }
 }
 
 /// Makes a test of everything in the suite, for one lab.

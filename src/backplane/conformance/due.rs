@@ -3,25 +3,24 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::backplane::conformance::{LATENESS_MAX, Lab, PATIENCE, TestNode, over, ringing, within};
+use crate::backplane::conformance::{LATENESS_MAX, Lab, PATIENCE, TestNode, over, ringing};
 use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 
 /// How long a call that was named is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-const A_MOMENT: Duration = Duration::from_millis(1);
 const DEADLINE_IN: Duration = Duration::from_secs(45);
 /// Sooner than a waiter looks around by itself.
 const SOON: Duration = Duration::from_secs(2);
 
-fn just_before(duration: Duration) -> Duration {
-    duration.saturating_sub(A_MOMENT)
+fn just_before<L: Lab>(_: &L, duration: Duration) -> Duration {
+    duration.saturating_sub(L::GRAIN)
 }
 
 /// Waits for a deadline and checks that it is named when it passes.
 async fn named_at(lab: &impl Lab, node: &TestNode, deadline: Timestamp) -> Vec<CallId> {
-    let due = within(node.backplane.due(16)).await.unwrap();
+    let due = lab.within(node.backplane.due(16)).await.unwrap();
     assert!(lab.now() >= deadline && lab.now() <= deadline.plus(LATENESS_MAX), "{deadline:?} at {:?}", lab.now());
     due
 }
@@ -31,19 +30,19 @@ pub(crate) async fn a_deadline_is_named_on_time(lab: impl Lab) {
     let call = ringing(lab.now().plus(DEADLINE_IN));
     let deadline = call.deadline().unwrap();
     node.begin(&call).await;
-    node.pass(&lab, just_before(DEADLINE_IN)).await;
+    node.pass(&lab, just_before(&lab, DEADLINE_IN)).await;
     assert_eq!(named_at(&lab, &node, deadline).await, [call.id]);
 }
 
-pub(crate) async fn what_was_not_dealt_with_is_named_again(lab: impl Lab) {
+pub(crate) async fn what_was_not_dealt_with_is_named_again<L: Lab>(lab: L) {
     let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
     let call = ringing(lab.now());
     one.begin(&call).await;
     for node in [&one, &one, &two] {
         let named = named_at(&lab, node, lab.now()).await;
         assert_eq!(named, [call.id]);
-        one.pass(&lab, just_before(AGAIN_AFTER)).await;
-        lab.advance(A_MOMENT).await;
+        one.pass(&lab, just_before(&lab, AGAIN_AFTER)).await;
+        lab.advance(L::GRAIN).await;
     }
     assert_eq!(named_at(&lab, &one, lab.now()).await, [call.id]);
     one.change(over(call), Vec::new()).await;
@@ -70,14 +69,14 @@ pub(crate) async fn a_deadline_that_moved_is_not_named_before(lab: impl Lab) {
     let later = ringing(lab.now().plus(DEADLINE_IN * 2));
     let deadline = later.deadline().unwrap();
     node.change(Call { state: later.state, ..call.clone() }, Vec::new()).await;
-    node.pass(&lab, just_before(DEADLINE_IN * 2)).await;
+    node.pass(&lab, just_before(&lab, DEADLINE_IN * 2)).await;
     assert_eq!(named_at(&lab, &node, deadline).await, [call.id]);
 
     // It has been named and is to be named again; a change in between counts for more.
     let latest = ringing(lab.now().plus(DEADLINE_IN));
     let deadline = latest.deadline().unwrap();
     node.change(Call { state: latest.state, ..call.clone() }, Vec::new()).await;
-    node.pass(&lab, just_before(DEADLINE_IN)).await;
+    node.pass(&lab, just_before(&lab, DEADLINE_IN)).await;
     assert_eq!(named_at(&lab, &node, deadline).await, [call.id]);
 }
 
@@ -91,18 +90,18 @@ pub(crate) async fn no_more_are_named_than_asked_for(lab: impl Lab) {
     }
     let mut named = HashSet::new();
     for count in [2, 2, 1] {
-        let due = within(node.backplane.due(2)).await.unwrap();
+        let due = lab.within(node.backplane.due(2)).await.unwrap();
         assert_eq!(due.len(), count);
         named.extend(due);
     }
     assert_eq!(named, expected, "each of them once");
 }
 
-pub(crate) async fn a_waiter_may_give_up(lab: impl Lab) {
+pub(crate) async fn a_waiter_may_give_up<L: Lab>(lab: L) {
     let node = TestNode::new(&lab).await;
     let call = ringing(lab.now().plus(DEADLINE_IN));
     let deadline = call.deadline().unwrap();
-    node.pass(&lab, A_MOMENT).await;
+    node.pass(&lab, L::GRAIN).await;
     node.begin(&call).await;
     for _ in 0..3 {
         node.pass(&lab, Duration::from_secs(10)).await;
@@ -119,8 +118,8 @@ pub(crate) async fn two_nodes_share_the_work(lab: impl Lab) {
         one.begin(&call).await;
         expected.insert(call.id);
     }
-    one.pass(&lab, just_before(DEADLINE_IN)).await;
-    let (first, second) = tokio::join!(within(one.backplane.due(4)), within(two.backplane.due(4)));
+    one.pass(&lab, just_before(&lab, DEADLINE_IN)).await;
+    let (first, second) = lab.within(async { tokio::join!(one.backplane.due(4), two.backplane.due(4)) }).await;
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!((first.len(), second.len()), (4, 4));
     assert_eq!(first.into_iter().chain(second).collect::<HashSet<_>>(), expected, "none of them twice");

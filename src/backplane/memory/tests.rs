@@ -16,6 +16,8 @@ struct MemoryLab {
 
 #[async_trait]
 impl Lab for MemoryLab {
+    const GRAIN: Duration = Duration::from_millis(1);
+
     async fn start() -> Self {
         let config = MemoryConfig {
             inbox_messages: LIMITS.inbox_messages,

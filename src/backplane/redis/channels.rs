@@ -100,9 +100,17 @@ struct Lane {
     _worker: AbortOnDropHandle<()>,
 }
 
-enum Change {
-    Subscribe(String, oneshot::Sender<()>),
-    Unsubscribe(String),
+/// A channel to listen to, or not any more, and who waits for that.
+struct Change {
+    kind: Kind,
+    channel: String,
+    done: oneshot::Sender<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Subscribe,
+    Unsubscribe,
 }
 
 impl Channels {
@@ -151,17 +159,20 @@ impl Channels {
             }
             lanes[index].changes.clone()
         };
-        let change = Change::Subscribe(self.keys.user_channel(user), done);
+        let change = Change { kind: Kind::Subscribe, channel: self.keys.user_channel(user), done };
         changes.send(change).await.map_err(|_| Unavailable)?;
         subscribed.await.map_err(|_| Unavailable)
     }
 
     /// Ends [`Channels::subscribe`].
     pub(super) async fn unsubscribe(&self, user: &UserId, index: usize) {
-        let lanes = self.lanes.lock().await;
-        if let Some(lane) = lanes.get(index) {
-            // If it is gone, so is the subscription.
-            let _ = lane.changes.send(Change::Unsubscribe(self.keys.user_channel(user))).await;
+        let changes = self.lanes.lock().await.get(index).map(|lane| lane.changes.clone());
+        let (done, unsubscribed) = oneshot::channel();
+        // If the connection is gone, so is the subscription.
+        if let Some(changes) = changes
+            && changes.send(Change { kind: Kind::Unsubscribe, channel: self.keys.user_channel(user), done }).await.is_ok()
+        {
+            let _ = unsubscribed.await;
         }
     }
 
@@ -187,36 +198,23 @@ async fn work(mut connection: MultiplexedConnection, mut queue: mpsc::Receiver<C
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let mut changes = batch.drain(..).peekable();
         while let Some(change) = changes.next() {
-            let done = match change {
-                Change::Subscribe(channel, done) => {
-                    let (mut channels, mut waiting) = (vec![channel], vec![done]);
-                    while let Some(Change::Subscribe(channel, done)) =
-                        changes.next_if(|change| matches!(change, Change::Subscribe(..)))
-                    {
-                        channels.push(channel);
-                        waiting.push(done);
-                    }
-                    let subscribed = connection.subscribe(&channels).await;
-                    if subscribed.is_ok() {
-                        // Whoever has stopped waiting needs no answer.
-                        for done in waiting {
-                            let _ = done.send(());
-                        }
-                    }
-                    subscribed
-                }
-                Change::Unsubscribe(channel) => {
-                    let mut channels = vec![channel];
-                    while let Some(Change::Unsubscribe(channel)) =
-                        changes.next_if(|change| matches!(change, Change::Unsubscribe(_)))
-                    {
-                        channels.push(channel);
-                    }
-                    connection.unsubscribe(&channels).await
-                }
+            let kind = change.kind;
+            let (mut channels, mut waiting) = (Vec::new(), Vec::new());
+            let alike = std::iter::from_fn(|| changes.next_if(|next| next.kind == kind));
+            for Change { channel, done, .. } in std::iter::once(change).chain(alike) {
+                channels.push(channel);
+                waiting.push(done);
+            }
+            let changed = match kind {
+                Kind::Subscribe => connection.subscribe(&channels).await,
+                Kind::Unsubscribe => connection.unsubscribe(&channels).await,
             };
-            if done.is_err() {
+            if changed.is_err() {
                 return listener.ended();
+            }
+            for done in waiting {
+                // Whoever has stopped waiting needs no answer.
+                let _ = done.send(());
             }
         }
     }

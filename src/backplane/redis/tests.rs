@@ -98,6 +98,9 @@ impl Drop for Server {
     }
 }
 
+/// How often the clock is moved while something is waited for.
+const TURN: Duration = Duration::from_millis(2);
+
 struct RedisLab {
     nodes: Mutex<Vec<Arc<Redis>>>,
     clock: Clock,
@@ -105,8 +108,17 @@ struct RedisLab {
     server: Server,
 }
 
+impl RedisLab {
+    fn set_time(&self, to: Timestamp) {
+        self.server.set_time(to);
+        self.hand.store(to.0, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl Lab for RedisLab {
+    const GRAIN: Duration = Duration::from_millis(50);
+
     async fn start() -> Self {
         let (clock, hand) = Clock::set_by_hand(EPOCH);
         Self { nodes: Mutex::default(), clock, hand, server: Server::start() }
@@ -131,10 +143,25 @@ impl Lab for RedisLab {
         self.clock.now()
     }
 
+    async fn within<T>(&self, future: impl Future<Output = T> + Send) -> T {
+        let time_passes = async {
+            let mut turns = tokio::time::interval(TURN);
+            loop {
+                turns.tick().await;
+                self.set_time(self.clock.now().plus(TURN));
+            }
+        };
+        let outcome = async {
+            tokio::select! {
+                outcome = future => outcome,
+                () = time_passes => unreachable!("time does not end"),
+            }
+        };
+        tokio::time::timeout(PATIENCE, outcome).await.unwrap()
+    }
+
     async fn advance(&self, by: Duration) {
-        let to = self.clock.now().plus(by);
-        self.server.set_time(to);
-        self.hand.store(to.0, Ordering::SeqCst);
+        self.set_time(self.clock.now().plus(by));
         let nodes = self.nodes.lock().clone();
         for node in nodes {
             // What is due is found by looking: whoever looks has to have looked since the time has come.

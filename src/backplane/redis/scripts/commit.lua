@@ -32,7 +32,7 @@ end
 redis.call('SET', prefix .. 'call:' .. call, record, 'PX', ARGV[10])
 local timer = prefix .. 'timeout:call:' .. call
 if is_live then
-  local left = tonumber(deadline) - now
+  local left = math.min(tonumber(deadline) - now, LISTS_TTL)
   redis.call('SET', prefix .. 'live:call:' .. call, record, 'PX', whole(math.max(left, 0) + 86400000))
   redis.call('ZADD', prefix .. 'deadlines', deadline, call)
   if left > 0 then redis.call('SET', timer, deadline, 'PX', whole(left)) else redis.call('DEL', timer) end

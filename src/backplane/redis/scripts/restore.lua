@@ -6,7 +6,7 @@ local at = current and tonumber(string.match(current, '^{"rev":(%d+),')) or 0
 if at >= tonumber(ARGV[4]) or (at == 0 and not is_live) then return 0 end
 redis.call('SET', prefix .. 'call:' .. call, record, 'PX', ARGV[8])
 if is_live then
-  local left = math.max(tonumber(ARGV[7]) - now, 0)
+  local left = math.min(math.max(tonumber(ARGV[7]) - now, 0), 691200000)
   redis.call('SET', prefix .. 'live:call:' .. call, record, 'PX', whole(left + 86400000))
   redis.call('ZADD', prefix .. 'deadlines', ARGV[7], call)
   if left > 0 then redis.call('SET', prefix .. 'timeout:call:' .. call, ARGV[7], 'PX', whole(left)) end
