@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
-  NO_RATE_LIMITS, Phone, holeProxy, pair, phone, refused, ring, startServer, talk, unique, within,
+  NO_RATE_LIMITS, Phone, chaosProxy, pair, phone, refused, ring, startServer, talk, unique, within,
 } from './support.mjs';
 
 let server;
@@ -427,11 +427,11 @@ describe('connections that come and go', () => {
   });
 
   test('a phone that lost its network silently is told when it is back', async (t) => {
-    const proxy = await holeProxy(t, server);
+    const proxy = await chaosProxy(t, server);
     const alice = await phone(t, server);
     const bob = await phone(t, server, { url: proxy.url });
     const callId = await talk(alice, bob);
-    proxy.freeze();
+    proxy.blackhole();
     await alice.request('sdp_offer', { callId, to: bob.user, sdp: 'v=0' });
     await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 0 } });
     const again = new Phone(server.url, { user: bob.user, device: bob.device });
@@ -508,11 +508,11 @@ describe('parties that stay away', { concurrency: true }, () => {
   test('a black hole counts as away', async (t) => {
     const watchful = await startServer({ CALL_AWAY_TIMEOUT: '500', SOCKET_PING_INTERVAL: '300', SOCKET_PING_TIMEOUT: '700' });
     t.after(() => watchful.stop());
-    const proxy = await holeProxy(t, watchful);
+    const proxy = await chaosProxy(t, watchful);
     const alice = await phone(t, watchful);
     const bob = await phone(t, watchful, { url: proxy.url });
     await talk(alice, bob);
-    proxy.freeze();
+    proxy.blackhole();
     assert.equal((await alice.take('call_end')).reason, 'connection_lost');
   });
 
