@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { startNode } from './server.mjs';
 
 /**
- * Starts nodes that share `redis` (anything with the `env` a node needs to reach it), and keys no other cluster has.
- * All are ready when this returns.
+ * Starts nodes that share `redis` (anything with the `env` a node needs to reach it), and keys that no other cluster has unless `prefix`
+ * says so. All are ready when this returns.
  */
-export async function startCluster({ nodes: count = 2, redis, env = {} }) {
-  const prefix = env.REDIS_KEY_PREFIX ?? `test-${randomBytes(4).toString('hex')}:`;
-  const settings = { BACKPLANE: 'redis', REDIS_KEY_PREFIX: prefix, ...redis.env, ...env };
+export async function startCluster({ nodes: count = 2, redis, prefix = `test-${randomBytes(4).toString('hex')}:`, env = {} }) {
+  const settings = { BACKPLANE: 'redis', ...redis.env, ...(prefix && { REDIS_KEY_PREFIX: prefix }), ...env };
   const nodes = [];
   let turn = 0;
 

@@ -8,8 +8,10 @@ import { startRedis } from './redis.mjs';
 import { SECRET, startNode } from './server.mjs';
 
 export { chaosProxy } from './chaos.mjs';
+export { startCluster } from './cluster.mjs';
 export { PATIENCE_MS, eventually, within } from './patience.mjs';
-export { SECRET, run } from './server.mjs';
+export { startRedis, startSentinels } from './redis.mjs';
+export { SECRET, run, startNode } from './server.mjs';
 
 /** Settings that keep the rate limits out of the way of tests about something else. */
 export const NO_RATE_LIMITS = {
@@ -188,6 +190,19 @@ export async function phone(t, server, options = {}) {
   return made;
 }
 
+/** Another connection of the device of `old`, registered, until the test ends. */
+export const again = (t, server, old, options = {}) => phone(t, server, { user: old.user, device: old.device, ...options });
+
+/** A phone as an app has it: it comes back by itself when its connection breaks, and registers whenever it is connected. */
+export async function app(t, server, options = {}) {
+  const made = await phone(t, server, { register: false, reconnection: true, ...options });
+  const register = () => made.socket.emit('register', { userId: made.user, deviceId: made.device, platform: 'web' });
+  made.socket.on('connect', register);
+  register();
+  await made.take('registered');
+  return made;
+}
+
 /** Two phones of two users. */
 export async function pair(t, server, options = {}) {
   return Promise.all([phone(t, server, { user: unique('alice'), ...options }), phone(t, server, { user: unique('bob'), ...options })]);
@@ -208,6 +223,30 @@ export async function talk(caller, callee) {
   assert.equal(answer.success, true, JSON.stringify(answer));
   await caller.take('call_accept', (event) => event.callId === callId);
   return callId;
+}
+
+/** `caller` rings every one of `phones`, which are of one user. */
+export async function ringAll(caller, phones) {
+  const callId = await ring(caller, phones[0]);
+  await Promise.all(phones.slice(1).map((other) => other.take('incoming_call', (event) => event.callId === callId)));
+  return callId;
+}
+
+/** What may become of a call that rings. */
+export const OVER = ['call_accept', 'call_reject', 'call_end', 'call_cancelled', 'call_timeout'];
+
+/** Everything `who` heard about the end or the answer of this call, as `name` or `name:reason`. */
+export const toldOf = (who, callId) =>
+  who.events
+    .filter(({ name, payload }) => OVER.includes(name) && payload.callId === callId)
+    .map(({ name, payload }) => (payload.reason ? `${name}:${payload.reason}` : name));
+
+/** Waits until `who`, who is in no call, has been rung by a stranger (who hangs up): whatever was on its way before has arrived. */
+export async function fence(t, server, who) {
+  const stranger = await phone(t, server);
+  const callId = await ring(stranger, who);
+  await stranger.request('call_end', { callId });
+  await who.take('call_end', (event) => event.callId === callId);
 }
 
 /** Fails unless `answer` is a refusal with exactly this code and message. */
