@@ -11,11 +11,12 @@ export async function startCluster({ nodes: count = 2, redis, prefix = `test-${r
   const nodes = [];
   let turn = 0;
 
-  /** Of the nodes that have not been told to end, the one whose turn it is. */
-  function next() {
-    const open = nodes.filter(({ isLeaving }) => !isLeaving);
-    return (open.length ? open : nodes)[turn++ % (open.length || nodes.length)];
+  /** The nodes that have not been told to end; when all have, all of them, for an address is wanted. */
+  function open() {
+    const staying = nodes.filter(({ isLeaving }) => !isLeaving);
+    return staying.length ? staying : nodes;
   }
+  const next = () => open()[turn++ % open().length];
 
   const cluster = {
     nodes,
@@ -27,6 +28,10 @@ export async function startCluster({ nodes: count = 2, redis, prefix = `test-${r
     get port() {
       return next().port;
     },
+    /** A node that takes connections; the same at each look, as long as it does. */
+    get first() {
+      return open()[0];
+    },
     get output() {
       return { stdout: nodes.map(({ output }) => output.stdout).join(''), stderr: nodes.map(({ output }) => output.stderr).join('') };
     },
@@ -37,7 +42,7 @@ export async function startCluster({ nodes: count = 2, redis, prefix = `test-${r
       return node;
     },
     /** Resolves when all that run are ready. */
-    ready: () => Promise.all(nodes.filter(({ isLeaving }) => !isLeaving).map((node) => node.ready())),
+    ready: () => Promise.all(open().map((node) => node.ready())),
     /** Fails unless all still answer; what they say about their health. */
     isAlive: () => Promise.all(nodes.map((node) => node.isAlive())),
     /** Ends all that run; how they ended. */

@@ -173,16 +173,21 @@ export async function startSentinels(t) {
       const port = await group.primaryPort();
       return servers.find((server) => server.port === port);
     },
-    /** Kills the primary, and returns when the other one has its role and all sentinels say so. */
-    async failover() {
+    /** Kills the primary; returns the other one, which has not taken over yet. */
+    async killPrimary() {
       const old = await group.primary();
-      const heir = servers.find((server) => server !== old);
       await old.kill9();
+      return servers.find((server) => server !== old);
+    },
+    /** Returns when `heir` has the role of the primary, and all sentinels say so. */
+    async takenOver(heir) {
       for (const sentinel of sentinels) {
         await eventually(async () => (await toldBy(sentinel)) === heir.port, 'no fail-over', FAILOVER_MS);
       }
       await eventually(async () => (await heir.info('replication')).role === 'master', 'the replica has not taken over');
     },
+    /** Kills the primary, and returns when the other one has taken over. */
+    failover: async () => group.takenOver(await group.killPrimary()),
     stop: () => Promise.all([...sentinels, ...servers].map((one) => one.stop())),
   };
   t?.after(group.stop);
