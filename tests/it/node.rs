@@ -1,5 +1,5 @@
 //! The stock Socket.IO client against the real server: one test for each file of `tests/node`, and a second one, over two nodes
-//! and a Redis of their own, for each file that is not about one node.
+//! and a Redis of their own, for each file that is about neither one node nor several.
 
 use crate::support::{BINARY, run_node_tests};
 
@@ -64,4 +64,24 @@ fn order_on_two_nodes() {
 #[test]
 fn http() {
     passes("http.test.mjs");
+}
+
+#[test]
+fn cluster() {
+    passes("cluster.test.mjs");
+}
+
+#[test]
+fn faults() {
+    passes("faults.test.mjs");
+}
+
+#[test]
+fn nodes() {
+    passes("nodes.test.mjs");
+}
+
+#[test]
+fn proxy() {
+    passes("proxy.test.mjs");
 }
