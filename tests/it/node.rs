@@ -1,9 +1,14 @@
-//! The stock Socket.IO client against the real server: one test for each file of `tests/node`.
+//! The stock Socket.IO client against the real server: one test for each file of `tests/node`, and a second one, over two nodes
+//! and a Redis of their own, for each file that is about neither one node nor several.
 
 use crate::support::{BINARY, run_node_tests};
 
 fn passes(file: &str) {
     run_node_tests(file, &[("SWITCHBOARD_BIN", BINARY)]);
+}
+
+fn passes_on_two_nodes(file: &str) {
+    run_node_tests(file, &[("SWITCHBOARD_BIN", BINARY), ("SWITCHBOARD_NODES", "2")]);
 }
 
 #[test]
@@ -12,8 +17,18 @@ fn wire() {
 }
 
 #[test]
+fn wire_on_two_nodes() {
+    passes_on_two_nodes("wire.test.mjs");
+}
+
+#[test]
 fn identity() {
     passes("identity.test.mjs");
+}
+
+#[test]
+fn identity_on_two_nodes() {
+    passes_on_two_nodes("identity.test.mjs");
 }
 
 #[test]
@@ -22,8 +37,18 @@ fn devices() {
 }
 
 #[test]
+fn devices_on_two_nodes() {
+    passes_on_two_nodes("devices.test.mjs");
+}
+
+#[test]
 fn limits() {
     passes("limits.test.mjs");
+}
+
+#[test]
+fn limits_on_two_nodes() {
+    passes_on_two_nodes("limits.test.mjs");
 }
 
 #[test]
@@ -32,6 +57,31 @@ fn order() {
 }
 
 #[test]
+fn order_on_two_nodes() {
+    passes_on_two_nodes("order.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
+}
+
+#[test]
+fn cluster() {
+    passes("cluster.test.mjs");
+}
+
+#[test]
+fn faults() {
+    passes("faults.test.mjs");
+}
+
+#[test]
+fn nodes() {
+    passes("nodes.test.mjs");
+}
+
+#[test]
+fn proxy() {
+    passes("proxy.test.mjs");
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
-  NO_RATE_LIMITS, Phone, holeProxy, pair, phone, refused, ring, startServer, talk, unique, within,
+  NO_RATE_LIMITS, OVER, Phone, chaosProxy, fence, pair, phone, refused, ring, ringAll, startServer, talk, toldOf, unique, within,
 } from './support.mjs';
 
 let server;
@@ -22,34 +22,12 @@ before(async () => {
 });
 after(() => Promise.all([server.stop(), hasty.stop()]));
 
-const OVER = ['call_accept', 'call_reject', 'call_end', 'call_cancelled', 'call_timeout'];
 const named = (t, node, user, options = {}) => phone(t, node, { user, ...options });
 
 /** A caller with one phone, a callee with two. */
 async function trio(t, node = server) {
   const [alice, bob] = await pair(t, node);
   return [alice, bob, await named(t, node, bob.user)];
-}
-
-/** `caller` rings every one of `phones`, which are of one user. */
-async function ringAll(caller, phones) {
-  const callId = await ring(caller, phones[0]);
-  await Promise.all(phones.slice(1).map((other) => other.take('incoming_call', (event) => event.callId === callId)));
-  return callId;
-}
-
-/** Everything `who` heard about the end or the answer of this call, as `name` or `name:reason`. */
-const toldOf = (who, callId) =>
-  who.events
-    .filter(({ name, payload }) => OVER.includes(name) && payload.callId === callId)
-    .map(({ name, payload }) => (payload.reason ? `${name}:${payload.reason}` : name));
-
-/** Waits until `who` has been rung by a stranger (who hangs up): whatever was on its way before has arrived. */
-async function fence(t, node, who) {
-  const stranger = await phone(t, node);
-  const callId = await ring(stranger, who);
-  await stranger.request('call_end', { callId });
-  await who.take('call_end', (event) => event.callId === callId);
 }
 
 describe('several devices of one user', () => {
@@ -427,11 +405,11 @@ describe('connections that come and go', () => {
   });
 
   test('a phone that lost its network silently is told when it is back', async (t) => {
-    const proxy = await holeProxy(t, server);
+    const proxy = await chaosProxy(t, server);
     const alice = await phone(t, server);
     const bob = await phone(t, server, { url: proxy.url });
     const callId = await talk(alice, bob);
-    proxy.freeze();
+    proxy.blackhole();
     await alice.request('sdp_offer', { callId, to: bob.user, sdp: 'v=0' });
     await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 0 } });
     const again = new Phone(server.url, { user: bob.user, device: bob.device });
@@ -508,11 +486,11 @@ describe('parties that stay away', { concurrency: true }, () => {
   test('a black hole counts as away', async (t) => {
     const watchful = await startServer({ CALL_AWAY_TIMEOUT: '500', SOCKET_PING_INTERVAL: '300', SOCKET_PING_TIMEOUT: '700' });
     t.after(() => watchful.stop());
-    const proxy = await holeProxy(t, watchful);
+    const proxy = await chaosProxy(t, watchful);
     const alice = await phone(t, watchful);
     const bob = await phone(t, watchful, { url: proxy.url });
     await talk(alice, bob);
-    proxy.freeze();
+    proxy.blackhole();
     assert.equal((await alice.take('call_end')).reason, 'connection_lost');
   });
 

@@ -212,7 +212,7 @@ describe('development and production', () => {
   });
 
   test('without a single variable it starts, and says what it made up', async (t) => {
-    const bare = await startServer({ JWT_SECRET: undefined, NODE_ENV: undefined, STUN_SERVER_URL: undefined, SHUTDOWN_TIMEOUT: undefined });
+    const bare = await startServer({ DRAIN_TIMEOUT: undefined, JWT_SECRET: undefined, NODE_ENV: undefined, STUN_SERVER_URL: undefined, SHUTDOWN_TIMEOUT: undefined });
     t.after(() => bare.stop());
     await bare.isAlive();
     assert.match(bare.output.stdout + bare.output.stderr, /JWT_SECRET/);

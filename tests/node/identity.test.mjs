@@ -182,8 +182,9 @@ describe('tokens that end while connected', { concurrency: true }, () => {
 
   test('a second websocket with the same sid saves nobody', async (t) => {
     const user = unique('alice');
-    const alice = await phone(t, server, { user, auth: shortly(user) });
-    const again = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${alice.socket.io.engine.id}`);
+    const [node] = server.nodes;
+    const alice = await phone(t, node, { user, auth: shortly(user) });
+    const again = new WebSocket(`${node.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${alice.socket.io.engine.id}`);
     await new Promise((resolve) => again.once('close', resolve).once('error', resolve));
     assert.equal((await alice.take('error')).code, 'E005');
     assert.equal(await alice.disconnected(), 'transport close');

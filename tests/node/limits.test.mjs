@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import {
-  NO_RATE_LIMITS, Phone, TRANSPORTS, holeProxy, pair, phone, refused, startServer, talk, tokenOf, unique,
+  NO_RATE_LIMITS, Phone, TRANSPORTS, chaosProxy, pair, phone, refused, startServer, talk, tokenOf, unique,
 } from './support.mjs';
 
 let server;
@@ -61,18 +61,20 @@ describe('rates', () => {
   });
 
   test('calls per user are limited, over all devices', async (t) => {
-    const alice = await phone(t, strict);
-    const laptop = await phone(t, strict, { user: alice.user });
+    const [node] = strict.nodes;
+    const alice = await phone(t, node);
+    const laptop = await phone(t, node, { user: alice.user });
     const call = (who) => who.request('call_initiate', { calleeId: unique('nobody'), callType: 'audio' });
     for (const who of [alice, laptop, alice]) assert.equal((await call(who)).success, true);
     for (const who of [alice, laptop]) refused(await call(who), ...LIMITED);
-    const other = await phone(t, strict);
+    const other = await phone(t, node);
     assert.equal((await call(other)).success, true);
   });
 
   test('events per user are limited, over all devices', async (t) => {
-    const node = await startServer({ USER_EVENT_BURST: '40', USER_EVENT_RATE: '1' });
-    t.after(() => node.stop());
+    const server = await startServer({ USER_EVENT_BURST: '40', USER_EVENT_RATE: '1' });
+    t.after(() => server.stop());
+    const [node] = server.nodes;
     const alice = await phone(t, node);
     const laptop = await phone(t, node, { user: alice.user });
     const answers = [];
@@ -181,7 +183,7 @@ describe('queues', () => {
   test('a client that does not read is cut, harms nobody, and gets what it missed when it is back', async (t) => {
     const node = await startServer({ ...NO_RATE_LIMITS, SEND_QUEUE: '64', INBOX_MESSAGES: '100000', INBOX_BYTES: '100000000' });
     t.after(() => node.stop());
-    const proxy = await holeProxy(t, node);
+    const proxy = await chaosProxy(t, node);
     const [alice, carol] = await pair(t, node);
     const bob = await phone(t, node, { url: proxy.url });
     const callId = await talk(alice, bob);
@@ -236,8 +238,9 @@ describe('queues', () => {
 
 describe('connections', () => {
   test('MAX_CONNECTIONS_PER_USER and MAX_CONNECTIONS are kept; who leaves makes room', async (t) => {
-    const node = await startServer({ MAX_CONNECTIONS: '4', MAX_CONNECTIONS_PER_USER: '2' });
-    t.after(() => node.stop());
+    const server = await startServer({ MAX_CONNECTIONS: '4', MAX_CONNECTIONS_PER_USER: '2' });
+    t.after(() => server.stop());
+    const [node] = server.nodes;
     const alice = await phone(t, node);
     const laptop = await phone(t, node, { user: alice.user });
     const one = (user) => {
@@ -254,8 +257,9 @@ describe('connections', () => {
   });
 
   test('a connection that says nothing is closed after SOCKET_CONNECT_TIMEOUT', async (t) => {
-    const node = await startServer({ SOCKET_CONNECT_TIMEOUT: '300' });
-    t.after(() => node.stop());
+    const server = await startServer({ SOCKET_CONNECT_TIMEOUT: '300' });
+    t.after(() => server.stop());
+    const [node] = server.nodes;
     const session = await (await fetch(`${node.url}/socket.io/?EIO=4&transport=polling`)).text();
     const { sid } = JSON.parse(session.slice(1));
     const url = `${node.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`;
@@ -323,9 +327,9 @@ describe('what one client does to another', () => {
   test('a client that pings and does not read is not listened to', async (t) => {
     const server = await startServer();
     t.after(() => server.stop());
-    const bob = await phone(t, server);
-    const { hostname, port } = new URL(server.url);
-    const flood = connect({ host: hostname, port: Number(port) });
+    const [node] = server.nodes;
+    const bob = await phone(t, node);
+    const flood = connect({ host: '127.0.0.1', port: node.port });
     t.after(() => flood.destroy());
     flood.on('error', () => {});
     flood.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
@@ -345,9 +349,10 @@ describe('what one client does to another', () => {
   test('a session whose upgrade breaks is over', async (t) => {
     const server = await startServer();
     t.after(() => server.stop());
-    const polling = `${server.url}/socket.io/?EIO=4&transport=polling`;
+    const [node] = server.nodes;
+    const polling = `${node.url}/socket.io/?EIO=4&transport=polling`;
     const { sid } = JSON.parse((await (await fetch(polling)).text()).slice(1));
-    const websocket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${sid}`);
+    const websocket = new WebSocket(`${node.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid=${sid}`);
     await once(websocket, 'open');
     websocket.terminate();
     let status;

@@ -1,18 +1,17 @@
-// The only Node harness: starts the real binary, mints tokens, and hands out phones (stock clients that remember what they hear).
+// The only Node harness: starts the server under test, mints tokens, and hands out phones (stock clients that remember what they hear).
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import net from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { io } from 'socket.io-client';
+import { startCluster } from './cluster.mjs';
+import { PATIENCE_MS, within } from './patience.mjs';
+import { startRedis } from './redis.mjs';
+import { SECRET, startNode } from './server.mjs';
 
-/** Signs every token of these tests. */
-export const SECRET = 'a-secret-for-the-tests-and-nothing-else';
-
-/** How long an answer or an event may take; generous, because test machines are slow. */
-export const PATIENCE_MS = 8000;
+export { chaosProxy } from './chaos.mjs';
+export { startCluster } from './cluster.mjs';
+export { PATIENCE_MS, eventually, within } from './patience.mjs';
+export { startRedis, startSentinels } from './redis.mjs';
+export { SECRET, run, startNode } from './server.mjs';
 
 /** Settings that keep the rate limits out of the way of tests about something else. */
 export const NO_RATE_LIMITS = {
@@ -26,85 +25,23 @@ export const NO_RATE_LIMITS = {
   USER_EVENT_RATE: '1000000',
 };
 
-/** Settings of every server of these tests; a test adds its own. */
-const BASE = {
-  HOST: '127.0.0.1',
-  JWT_SECRET: SECRET,
-  NODE_ENV: 'development',
-  PORT: '0',
-  SHUTDOWN_TIMEOUT: '500',
-  STUN_SERVER_URL: 'stun:127.0.0.1:9',
-};
-
 /** Every transport a stock client may come by: one of the two, or the first and then the second. */
 export const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket']];
 
 // ---------------------------------------------------------------------------------------------------------------- server
 
-function binary() {
-  const file = process.env.SWITCHBOARD_BIN;
-  assert.ok(file, 'SWITCHBOARD_BIN names no server: run these tests with tests/run or `cargo test`');
-  return path.resolve(file);
-}
+/** Nodes that every server of these tests is made of: with more than one they share a Redis. */
+const NODES = Number(process.env.SWITCHBOARD_NODES ?? 1);
+let redis;
 
-/** Runs a command in an empty folder (no `.env` there) with nothing but the given environment. */
-function launch(args, env) {
-  const folder = mkdtempSync(path.join(tmpdir(), 'switchboard-'));
-  const child = spawn(binary(), args, { cwd: folder, env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text) => (output.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text) => (output.stderr += text));
-  child.stdin.end();
-  const killOnExit = () => child.kill('SIGKILL');
-  process.on('exit', killOnExit);
-  const ended = new Promise((resolve) => {
-    child.on('error', (error) => resolve({ error }));
-    child.on('close', (code, signal) => resolve({ code, signal }));
-  }).then((end) => {
-    process.off('exit', killOnExit);
-    rmSync(folder, { recursive: true, force: true });
-    return { ...end, ...output };
-  });
-  return { child, output, ended };
-}
-
-/** Runs `switchboard ARGS` to its end: `{code, stdout, stderr}`. */
-export async function run(args, env = {}) {
-  const { child, ended } = launch(args, env);
-  return within(ended, `switchboard ${args.join(' ')} does not end`).finally(() => child.kill('SIGKILL'));
-}
-
-/** Starts a server with `env` beside the settings all tests share. It listens when this returns. */
+/**
+ * Starts a server with `env` beside the settings all tests share. It listens when this returns. What is about one node (its limits, a
+ * polling session) is asked of `server.nodes[0]`: of several nodes, `server.url` is another one at each look.
+ */
 export async function startServer(env = {}) {
-  const { child, output, ended } = launch([], { ...BASE, ...env });
-  const address = new Promise((resolve, reject) => {
-    child.stdout.on('data', () => {
-      const found = output.stdout.match(/\blistening\b.*\b127\.0\.0\.1:(\d+)/);
-      if (found) resolve(Number(found[1]));
-    });
-    ended.then((end) => reject(new Error(`the server ended instead of listening: ${JSON.stringify(end)}`)));
-  });
-  const port = await within(address, 'the server does not say on its standard output where it is listening').catch((error) => {
-    child.kill('SIGKILL');
-    throw error;
-  });
-  return {
-    port,
-    url: `http://127.0.0.1:${port}`,
-    output,
-    ended,
-    /** Resolves when the process is gone. */
-    async stop(signal = 'SIGTERM') {
-      child.kill(signal);
-      return within(ended, 'the server does not end').finally(() => child.kill('SIGKILL'));
-    },
-    /** Fails unless the server still answers. */
-    async isAlive() {
-      const answer = await fetch(`http://127.0.0.1:${port}/health`);
-      assert.equal(answer.status, 200);
-      return answer.json();
-    },
-  };
+  if (NODES === 1) return startNode(env);
+  redis ??= startRedis();
+  return startCluster({ nodes: NODES, redis: await redis, env });
 }
 
 // ---------------------------------------------------------------------------------------------------------------- tokens
@@ -128,15 +65,6 @@ export const tokenOf = (user, claims = {}) => sign({ userId: user, iat: seconds(
 export const unique = (name) => `${name}-${randomBytes(4).toString('hex')}`;
 
 // ---------------------------------------------------------------------------------------------------------------- phones
-
-/** Resolves as `promise` does, or fails with `what` when it takes too long. */
-export async function within(promise, what, ms = PATIENCE_MS) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${typeof what === 'function' ? what() : what} (waited ${ms} ms)`)), ms);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
 
 /** A stock client that remembers every event until a test takes it. */
 export class Phone {
@@ -204,12 +132,12 @@ export class Phone {
   }
 
   /** The next event of this name that no test has taken (and that `accepts` accepts); it may have come already. */
-  take(name, accepts = () => true) {
+  take(name, accepts = () => true, patience = PATIENCE_MS) {
     const matches = (event) => event.name === name && accepts(event.payload);
     const index = this.unread.findIndex(matches);
     if (index >= 0) return Promise.resolve(this.unread.splice(index, 1)[0].payload);
     const arrived = new Promise((resolve) => this.waiting.push({ matches, resolve }));
-    return within(arrived, () => `no ${name} at ${this.user}; unread: ${JSON.stringify(this.unread).slice(0, 1000)}`);
+    return within(arrived, () => `no ${name} at ${this.user}; unread: ${JSON.stringify(this.unread).slice(0, 1000)}`, patience);
   }
 
   /** The reason of the disconnect, which must come. */
@@ -262,6 +190,19 @@ export async function phone(t, server, options = {}) {
   return made;
 }
 
+/** Another connection of the device of `old`, registered, until the test ends. */
+export const again = (t, server, old, options = {}) => phone(t, server, { user: old.user, device: old.device, ...options });
+
+/** A phone as an app has it: it comes back by itself when its connection breaks, and registers whenever it is connected. */
+export async function app(t, server, options = {}) {
+  const made = await phone(t, server, { register: false, reconnection: true, ...options });
+  const register = () => made.socket.emit('register', { userId: made.user, deviceId: made.device, platform: 'web' });
+  made.socket.on('connect', register);
+  register();
+  await made.take('registered');
+  return made;
+}
+
 /** Two phones of two users. */
 export async function pair(t, server, options = {}) {
   return Promise.all([phone(t, server, { user: unique('alice'), ...options }), phone(t, server, { user: unique('bob'), ...options })]);
@@ -284,6 +225,30 @@ export async function talk(caller, callee) {
   return callId;
 }
 
+/** `caller` rings every one of `phones`, which are of one user. */
+export async function ringAll(caller, phones) {
+  const callId = await ring(caller, phones[0]);
+  await Promise.all(phones.slice(1).map((other) => other.take('incoming_call', (event) => event.callId === callId)));
+  return callId;
+}
+
+/** What may become of a call that rings. */
+export const OVER = ['call_accept', 'call_reject', 'call_end', 'call_cancelled', 'call_timeout'];
+
+/** Everything `who` heard about the end or the answer of this call, as `name` or `name:reason`. */
+export const toldOf = (who, callId) =>
+  who.events
+    .filter(({ name, payload }) => OVER.includes(name) && payload.callId === callId)
+    .map(({ name, payload }) => (payload.reason ? `${name}:${payload.reason}` : name));
+
+/** Waits until `who`, who is in no call, has been rung by a stranger (who hangs up): whatever was on its way before has arrived. */
+export async function fence(t, server, who) {
+  const stranger = await phone(t, server);
+  const callId = await ring(stranger, who);
+  await stranger.request('call_end', { callId });
+  await who.take('call_end', (event) => event.callId === callId);
+}
+
 /** Fails unless `answer` is a refusal with exactly this code and message. */
 export function refused(answer, code, message) {
   assert.deepEqual(answer, { success: false, error: { code, message } });
@@ -299,38 +264,4 @@ export async function refusal(t, server, options) {
   );
   assert.equal(made.socket.active, false, 'a refused client must not retry');
   return error;
-}
-
-// ----------------------------------------------------------------------------------------------------------------- proxy
-
-/** A TCP proxy whose connections can be made to swallow what they are given, as a network does when it goes away. */
-export async function holeProxy(t, server) {
-  const pairs = [];
-  const listener = net.createServer((near) => {
-    const far = net.connect(server.port, '127.0.0.1');
-    near.pipe(far);
-    far.pipe(near);
-    for (const end of [near, far]) end.on('error', () => {}).on('close', () => (near.destroy(), far.destroy()));
-    pairs.push({ near, far });
-  });
-  await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    for (const { near, far } of pairs) near.destroy(), far.destroy();
-    listener.close();
-  });
-  return {
-    url: `http://127.0.0.1:${listener.address().port}`,
-    /** Nothing passes any more on the present connections, and nobody is told. */
-    freeze() {
-      for (const { near, far } of pairs) near.unpipe(far).pause(), far.unpipe(near).pause();
-    },
-    /** Nothing passes towards the client any more: it has stopped reading. */
-    stopReading() {
-      for (const { near, far } of pairs) far.unpipe(near).pause();
-    },
-    /** The client reads again. */
-    readOn() {
-      for (const { near, far } of pairs) far.pipe(near);
-    },
-  };
 }

@@ -27,7 +27,7 @@ function stamped({ timestamp, eventId, ...fields }) {
 }
 
 describe('engine, by plain HTTP', () => {
-  const engine = (query, options) => fetch(`${server.url}/socket.io/?${query}`, options);
+  const engine = (query, options) => fetch(`${server.nodes[0].url}/socket.io/?${query}`, options);
 
   const errors = [
     ['EIO=4', {}, 0, 'Transport unknown'],
