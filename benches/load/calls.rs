@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::Failure;
-use crate::options::{Kind, Options};
+use crate::options::Options;
 use crate::pair::{CANDIDATES, Observed, Pair, Script};
 use crate::report::Better::{Higher, Lower, Neither};
-use crate::report::{Table, ms, quantile_ms};
-use crate::subject::{CpuUsed, Subject};
+use crate::report::{Column, Table, ms, quantile_ms};
+use crate::subject::{Consumed, Subject};
 
 const WARM_UP: Duration = Duration::from_secs(4);
 const WARM_UP_RATE: u32 = 150;
@@ -24,29 +24,34 @@ const WARM_UP_RATE: u32 = 150;
 const SETTLE: Duration = Duration::from_secs(1);
 /// Clients give up on an answer after 5 s.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// After the warm-up: what the nodes do when nobody calls.
+const REST: Duration = Duration::from_secs(2);
 const USUAL_RUNS: u16 = 3;
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
-    let mut tables: Vec<Table> =
-        options.rates.iter().map(|rate| Table::new(format!("calls: {rate} per second"))).collect();
+    let mut tables: Vec<Tables> = options.rates.iter().map(|rate| Tables::new(*rate)).collect();
     for run in 0..options.runs(USUAL_RUNS) {
-        for kind in options.kinds() {
-            println!("calls, run {}: {}", run + 1, kind.name());
-            let subject = Subject::start(kind, options.peer_store).await?;
+        for column in options.columns() {
+            println!("calls, run {}: {}", run + 1, column.name());
+            let subject = Subject::start(&options.plan(column)).await?;
             let script = Script { gap: options.gap(), candidates: CANDIDATES, hang_up: true };
-            let mut exchange = Exchange::open(subject.address, options.pairs, script).await?;
+            let mut exchange = Exchange::open(&subject.addresses(), options.pairs, script).await?;
             exchange.run(WARM_UP_RATE, WARM_UP, &mut Tally::default()).await?;
-            for (rate, table) in options.rates.iter().zip(&mut tables) {
+            exchange.settle().await?;
+            let rest = subject.rest(REST).await?;
+            for (rate, tables) in options.rates.iter().zip(&mut tables) {
                 exchange.run(*rate, SETTLE, &mut Tally::default()).await?;
                 let mut tally = Tally::default();
-                let before = subject.cpu()?;
+                let before = subject.read().await?;
                 let took = exchange.run(*rate, options.window(), &mut tally).await?;
-                tally.enter(table, kind, &subject.cpu()?.since(before), took);
+                let consumed = subject.read().await?.since(&before);
+                tally.tell_failures(column);
+                tables.enter(column, tally, &consumed, &rest, took);
                 exchange.settle().await?;
             }
         }
     }
-    tables.iter().for_each(Table::print);
+    tables.iter().for_each(Tables::print);
     Ok(())
 }
 
@@ -67,14 +72,14 @@ struct Ended {
 }
 
 impl Exchange {
-    async fn open(server: SocketAddr, count: u32, script: Script) -> Result<Self, Failure> {
+    async fn open(nodes: &[SocketAddr], count: u32, script: Script) -> Result<Self, Failure> {
         // A pair has at most one message in it.
         let (report, ended) = mpsc::channel(count as usize);
         let mut exchange =
             Self { starts: Vec::new(), free: VecDeque::new(), under_way: 0, ended, pairs: JoinSet::new() };
         for number in 0..count {
             let (start, started) = mpsc::channel(1);
-            let pair = Pair::register(server, number).await?;
+            let pair = Pair::register(nodes, number).await?;
             exchange.free.push_back(exchange.starts.len());
             exchange.pairs.spawn(serve(exchange.starts.len(), pair, script, started, report.clone()));
             exchange.starts.push(start);
@@ -183,25 +188,57 @@ impl Tally {
         *self.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
-    fn enter(mut self, table: &mut Table, kind: Kind, cpu: &CpuUsed, took: Duration) {
-        let calls = f64::from(self.completed);
-        let per_relayed = ms(cpu.server) * 1e3 / f64::from(self.relayed);
-        table.add(kind, "server CPU per call, ms", 3, Lower, ms(cpu.server) / calls);
-        table.add(kind, "server CPU per relayed message, us", 1, Lower, per_relayed);
-        table.add(kind, "Redis CPU per call, ms", 3, Neither, ms(cpu.redis) / calls);
-        table.add(kind, "ring p50, ms", 2, Lower, quantile_ms(&mut self.rings, 500));
-        table.add(kind, "ring p99, ms", 2, Lower, quantile_ms(&mut self.rings, 990));
-        table.add(kind, "candidate p50, ms", 2, Lower, quantile_ms(&mut self.candidates, 500));
-        table.add(kind, "candidate p99, ms", 2, Lower, quantile_ms(&mut self.candidates, 990));
-        table.add(kind, "set-up p50, ms", 2, Lower, quantile_ms(&mut self.set_ups, 500));
-        table.add(kind, "set-up p99, ms", 2, Lower, quantile_ms(&mut self.set_ups, 990));
-        table.add(kind, "calls completed per second", 1, Higher, calls / took.as_secs_f64());
-        table.add(kind, "calls failed", 0, Neither, f64::from(self.failed));
-        table.add(kind, "calls with a candidate before its description", 0, Neither, f64::from(self.overtaken));
-        table.add(kind, "generator CPU per call, ms", 3, Neither, ms(cpu.generator) / calls);
-        table.add(kind, "cores busy with something else", 2, Neither, cpu.others);
+    fn tell_failures(&self, column: Column) {
         for (reason, count) in self.reasons.iter().take(5) {
-            println!("  {} of {} calls of {} failed: {reason}", count, self.started, kind.name());
+            println!("  {} of {} calls of {} failed: {reason}", count, self.started, column.name());
         }
+    }
+}
+
+/// What is reported of one rate.
+struct Tables {
+    calls: Table,
+    commands: Table,
+}
+
+impl Tables {
+    fn new(rate: u32) -> Self {
+        Self {
+            calls: Table::new(format!("calls: {rate} per second")),
+            commands: Table::new(format!(
+                "calls: {rate} per second, Redis commands per call, those of scripts included"
+            )),
+        }
+    }
+
+    fn enter(&mut self, column: Column, mut tally: Tally, consumed: &Consumed, rest: &Consumed, took: Duration) {
+        let calls = f64::from(tally.completed);
+        let table = &mut self.calls;
+        let per_relayed = ms(consumed.server) * 1e3 / f64::from(tally.relayed);
+        table.add(column, "server CPU per call, ms", 3, Lower, ms(consumed.server) / calls);
+        table.add(column, "server CPU per relayed message, us", 1, Lower, per_relayed);
+        if let Some(redis) = &consumed.redis {
+            table.add(column, "Redis CPU per call, ms", 3, Lower, ms(redis.cpu) / calls);
+            table.add(column, "server and Redis CPU per call, ms", 3, Lower, ms(consumed.total()) / calls);
+            table.add_traffic(column, "call", redis, calls);
+            self.commands.add_commands(column, redis, calls);
+        }
+        table.add(column, "ring p50, ms", 2, Lower, quantile_ms(&mut tally.rings, 500));
+        table.add(column, "ring p99, ms", 2, Lower, quantile_ms(&mut tally.rings, 990));
+        table.add(column, "candidate p50, ms", 2, Lower, quantile_ms(&mut tally.candidates, 500));
+        table.add(column, "candidate p99, ms", 2, Lower, quantile_ms(&mut tally.candidates, 990));
+        table.add(column, "set-up p50, ms", 2, Lower, quantile_ms(&mut tally.set_ups, 500));
+        table.add(column, "set-up p99, ms", 2, Lower, quantile_ms(&mut tally.set_ups, 990));
+        table.add(column, "calls completed per second", 1, Higher, calls / took.as_secs_f64());
+        table.add(column, "calls failed", 0, Neither, f64::from(tally.failed));
+        table.add(column, "calls with a candidate before its description", 0, Neither, f64::from(tally.overtaken));
+        table.add(column, "generator CPU per call, ms", 3, Neither, ms(consumed.generator) / calls);
+        table.add(column, "cores busy with something else", 2, Neither, consumed.others);
+        table.add_rest(column, rest);
+    }
+
+    fn print(&self) {
+        self.calls.print();
+        self.commands.print();
     }
 }

@@ -59,13 +59,34 @@ pub(crate) fn text_field<'a>(body: &'a str, key: &str) -> Option<&'a str> {
     Some(value)
 }
 
+/// The numeric value of a field, likewise.
+pub(crate) fn number_field(body: &str, key: &str) -> Option<u64> {
+    let (_, rest) = body.split_once(key)?;
+    let digits = rest.strip_prefix("\":")?;
+    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
 impl Client {
     /// Connects and registers `user`. `number` tells clients apart: it decides the device and the source address.
-    pub(crate) async fn register(server: SocketAddr, user: &str, number: u32) -> Result<Self, Failure> {
+    pub(crate) async fn registered(server: SocketAddr, user: &str, number: u32) -> Result<Self, Failure> {
+        let mut client = Self::connect(server, user, number).await?;
+        client.register(user, number).await?;
+        Ok(client)
+    }
+
+    /// Connects as `user`, who is not registered by that.
+    pub(crate) async fn connect(server: SocketAddr, user: &str, number: u32) -> Result<Self, Failure> {
         let opened = timeout(STEP_DEADLINE, Self::open(server, number)).await;
         let mut client = opened.map_err(|_| format!("{user}: no websocket in {STEP_DEADLINE:?}"))??;
-        client.handshake(user, number).await.map_err(|error| format!("{user}: {error}"))?;
+        client.handshake(user).await.map_err(|error| format!("{user}: {error}"))?;
         Ok(client)
+    }
+
+    pub(crate) async fn register(&mut self, user: &str, number: u32) -> Result<(), Failure> {
+        let device = json!({ "userId": user, "deviceId": format!("device-{number}"), "platform": "bench" });
+        self.send(format!("42{}", json!(["register", device]))).await?;
+        self.expect("42[\"registered\"").await.map_err(|error| format!("{user}: {error}").into())
     }
 
     pub(crate) async fn send(&mut self, packet: String) -> Result<(), Failure> {
@@ -97,13 +118,10 @@ impl Client {
         Ok(Self { socket })
     }
 
-    async fn handshake(&mut self, user: &str, number: u32) -> Result<(), Failure> {
+    async fn handshake(&mut self, user: &str) -> Result<(), Failure> {
         self.expect("0{").await?;
         self.send(format!("40{}", json!({ "token": token(user)? }))).await?;
-        self.expect("40").await?;
-        let device = json!({ "userId": user, "deviceId": format!("device-{number}"), "platform": "bench" });
-        self.send(format!("42{}", json!(["register", device]))).await?;
-        self.expect("42[\"registered\"").await
+        self.expect("40").await
     }
 
     async fn expect(&mut self, prefix: &str) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
-//! How long one message takes at 1,000 messages per second, through one call and spread over 20: sent by the caller until
-//! received by the callee. Beside it the floor, the same rate and size through a bare TCP echo on loopback: what a node
-//! adds is the difference.
+//! How long one message takes at 1,000 messages per second, and what it costs, through one call and spread over 20: sent by
+//! the caller until received by the callee, who is at another node if there is one. Beside it the floor, the same rate and
+//! size through a bare TCP echo on loopback: what a node adds is the difference.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::Failure;
 use crate::client::Packet;
 use crate::frames::Candidates;
-use crate::options::{Kind, Options};
+use crate::options::Options;
 use crate::pair::{Pair, Script};
 use crate::report::Better::{Lower, Neither};
-use crate::report::{Table, ms, quantile_ms};
-use crate::subject::Subject;
+use crate::report::{Column, Table, count, ms, quantile_ms};
+use crate::subject::{Consumed, Subject};
 
 /// Messages per second, over all calls.
 const RATE: u32 = 1_000;
@@ -37,21 +37,17 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         println!("latency, run {}: floor", run + 1);
         let mut floor = echo(WARM_UP, options.window()).await?;
         let floor = Quantiles::of(&mut floor);
-        for kind in options.kinds() {
-            println!("latency, run {}: {}", run + 1, kind.name());
-            let subject = Subject::start(kind, options.peer_store).await?;
+        for column in options.columns() {
+            println!("latency, run {}: {}", run + 1, column.name());
+            let subject = Subject::start(&options.plan(column)).await?;
             for (calls, table) in CALLS.into_iter().zip(&mut tables) {
-                let lines = lines(subject.address, calls).await?;
+                let lines = lines(&subject.addresses(), calls).await?;
                 let (lines, _) = stream(lines, WARM_UP).await?;
-                let before = subject.cpu()?;
+                let before = subject.read().await?;
                 let (lines, mut streamed) = stream(lines, options.window()).await?;
-                let cpu = subject.cpu()?.since(before);
-                #[expect(clippy::cast_precision_loss, reason = "some ten thousand messages")]
-                let messages = streamed.took.len() as f64;
-                enter(table, kind, &Quantiles::of(&mut streamed.took), &floor);
-                table.add(kind, "messages lost", 0, Neither, f64::from(streamed.lost));
-                table.add(kind, "server CPU per message, us", 1, Lower, ms(cpu.server) * 1e3 / messages);
-                table.add(kind, "cores busy with something else", 2, Neither, cpu.others);
+                let consumed = subject.read().await?.since(&before);
+                enter(table, column, &Quantiles::of(&mut streamed.took), &floor);
+                cost(table, column, &streamed, &consumed);
                 hang_up(lines).await?;
             }
         }
@@ -73,15 +69,28 @@ impl Quantiles {
     }
 }
 
-fn enter(table: &mut Table, kind: Kind, node: &Quantiles, floor: &Quantiles) {
-    table.add(kind, "p50, ms", 3, Lower, node.p50);
-    table.add(kind, "p99, ms", 3, Lower, node.p99);
-    table.add(kind, "max, ms", 3, Lower, node.max);
-    table.add(kind, "floor p50, ms", 3, Neither, floor.p50);
-    table.add(kind, "floor p99, ms", 3, Neither, floor.p99);
-    table.add(kind, "floor max, ms", 3, Neither, floor.max);
-    table.add(kind, "added by the node p50, ms", 3, Lower, node.p50 - floor.p50);
-    table.add(kind, "added by the node p99, ms", 3, Lower, node.p99 - floor.p99);
+fn enter(table: &mut Table, column: Column, node: &Quantiles, floor: &Quantiles) {
+    table.add(column, "p50, ms", 3, Lower, node.p50);
+    table.add(column, "p99, ms", 3, Lower, node.p99);
+    table.add(column, "max, ms", 3, Lower, node.max);
+    table.add(column, "floor p50, ms", 3, Neither, floor.p50);
+    table.add(column, "floor p99, ms", 3, Neither, floor.p99);
+    table.add(column, "floor max, ms", 3, Neither, floor.max);
+    table.add(column, "added by the node p50, ms", 3, Lower, node.p50 - floor.p50);
+    table.add(column, "added by the node p99, ms", 3, Lower, node.p99 - floor.p99);
+}
+
+fn cost(table: &mut Table, column: Column, streamed: &Streamed, consumed: &Consumed) {
+    let messages = count(streamed.took.len() as u64);
+    let each_us = |cpu| ms(cpu) * 1e3 / messages;
+    table.add(column, "messages lost", 0, Neither, f64::from(streamed.lost));
+    table.add(column, "server CPU per message, us", 1, Lower, each_us(consumed.server));
+    if let Some(redis) = &consumed.redis {
+        table.add(column, "Redis CPU per message, us", 1, Lower, each_us(redis.cpu));
+        table.add(column, "server and Redis CPU per message, us", 1, Lower, each_us(consumed.total()));
+        table.add_traffic(column, "message", redis, messages);
+    }
+    table.add(column, "cores busy with something else", 2, Neither, consumed.others);
 }
 
 /// Messages through some calls.
@@ -98,11 +107,11 @@ struct Line {
 }
 
 /// As many calls, just set up. No user is in two of the shapes, so that none meets its own past.
-async fn lines(server: SocketAddr, calls: u32) -> Result<Vec<Line>, Failure> {
+async fn lines(nodes: &[SocketAddr], calls: u32) -> Result<Vec<Line>, Failure> {
     let script = Script { gap: Duration::ZERO, candidates: 0, hang_up: false };
     let mut lines = Vec::new();
     for number in 0..calls {
-        let mut pair = Pair::register(server, 100 * calls + number).await?;
+        let mut pair = Pair::register(nodes, 100 * calls + number).await?;
         let mut call_id = String::new();
         timeout(SET_UP_DEADLINE, pair.play(script, &mut call_id))
             .await

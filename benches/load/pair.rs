@@ -50,13 +50,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Connects and registers both.
-    pub(crate) async fn register(server: SocketAddr, number: u32) -> Result<Self, Failure> {
+    /// Connects and registers both: the caller at one of the nodes in turn, the callee at the next.
+    pub(crate) async fn register(nodes: &[SocketAddr], number: u32) -> Result<Self, Failure> {
         let (caller, callee) = (format!("caller-{number}"), format!("callee-{number}"));
+        let node = |number: u32| nodes[number as usize % nodes.len()];
         Ok(Self {
             frames: Frames::between(&caller, &callee),
-            caller: Client::register(server, &caller, 2 * number).await?,
-            callee: Client::register(server, &callee, 2 * number + 1).await?,
+            caller: Client::registered(node(number), &caller, 2 * number).await?,
+            callee: Client::registered(node(number + 1), &callee, 2 * number + 1).await?,
         })
     }
 
@@ -242,7 +243,7 @@ impl Observed {
     }
 }
 
-fn accepted(request: &str, body: &str) -> Result<(), Failure> {
+pub(crate) fn accepted(request: &str, body: &str) -> Result<(), Failure> {
     if body.contains("\"success\":true") { Ok(()) } else { Err(format!("{request}: {body}").into()) }
 }
 

@@ -1,65 +1,100 @@
-//! A server under test as a child process on a free loopback port, with what it needs beside it. Owns the processes and the
-//! directory they log to: dropping it kills them by their pid and removes it.
+//! A server under test: one node or several, as child processes on free loopback ports, with a Redis of their own if they
+//! need one. Owns the processes: dropping it kills them by their pid.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::Failure;
-use crate::options::{Kind, Options, PeerStore};
+use crate::options::{Kind, Options};
+use crate::process::{Directory, Process, free_address};
+use crate::redis_server::{RedisReading, RedisServer, RedisWork};
+use crate::report::Column;
 use crate::usage;
 
 /// Signs the tokens of one benchmark; the servers live on loopback for as long as it runs.
 pub(crate) const SECRET: &str = "only-for-the-load-benchmark-on-loopback-0123456789";
 
-const START_DEADLINE: Duration = Duration::from_secs(20);
-
 /// Limits that guard a public server and would get in the way of a generator with few users.
-const WIDE_OPEN: [&str; 6] =
-    ["EVENT_RATE", "EVENT_BURST", "USER_EVENT_RATE", "USER_EVENT_BURST", "CALL_RATE", "CALL_BURST"];
+const WIDE_OPEN: [&str; 7] =
+    ["EVENT_RATE", "EVENT_BURST", "USER_EVENT_RATE", "USER_EVENT_BURST", "CALL_RATE", "CALL_BURST", "MAX_CONNECTIONS"];
 const WIDE_OPEN_BYTES: [&str; 2] = ["EVENT_BYTES_RATE", "EVENT_BYTES_BURST"];
+/// What would say where Redis is, were it set where the benchmark is started.
+const OTHER_REDIS: [&str; 4] = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_KEY_PREFIX"];
+
+/// Where the nodes keep their state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    Memory,
+    Redis,
+    /// In Redis; the peer relays through it too, as switchboard always does.
+    RedisAdapter,
+}
+
+/// What to start.
+pub(crate) struct Plan {
+    pub(crate) column: Column,
+    pub(crate) keeping: Keeping,
+    /// Variables of every node.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) redis_arguments: Vec<&'static str>,
+}
 
 pub(crate) struct Subject {
-    pub(crate) address: SocketAddr,
-    server: Process,
-    redis: Option<Process>,
+    nodes: Vec<Node>,
+    redis: Option<RedisServer>,
+    /// Processes that generate load beside this one.
+    generators: Vec<u32>,
     // Dropped after the processes that write to it.
-    _directory: Directory,
+    directory: Directory,
 }
 
-/// CPU time so far, at one moment.
-#[derive(Clone, Copy)]
-pub(crate) struct Cpu {
+struct Node {
+    address: SocketAddr,
+    process: Process,
+}
+
+/// What was consumed so far, at one moment.
+pub(crate) struct Reading {
     at: Instant,
     server: Duration,
-    redis: Duration,
     generator: Duration,
     machine: Duration,
+    redis: Option<RedisReading>,
 }
 
-/// CPU time between two moments.
-pub(crate) struct CpuUsed {
+/// What was consumed between two moments: CPU time, and the work of Redis.
+pub(crate) struct Consumed {
     pub(crate) elapsed: Duration,
+    /// Of all nodes.
     pub(crate) server: Duration,
-    pub(crate) redis: Duration,
+    pub(crate) redis: Option<RedisWork>,
     pub(crate) generator: Duration,
     /// How many cores others kept busy: figures taken beside a build are worth little.
     pub(crate) others: f64,
 }
 
-impl Cpu {
-    pub(crate) fn since(self, earlier: Self) -> CpuUsed {
+impl Reading {
+    pub(crate) fn since(self, earlier: &Self) -> Consumed {
         let elapsed = self.at - earlier.at;
         let server = self.server.saturating_sub(earlier.server);
-        let redis = self.redis.saturating_sub(earlier.redis);
+        let redis = self.redis.zip(earlier.redis.as_ref()).map(|(later, earlier)| later.since(earlier));
         let generator = self.generator.saturating_sub(earlier.generator);
-        let others = self.machine.saturating_sub(earlier.machine).saturating_sub(server + redis + generator);
-        CpuUsed { elapsed, server, redis, generator, others: others.as_secs_f64() / elapsed.as_secs_f64() }
+        let known = server + generator + redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
+        let others = self.machine.saturating_sub(earlier.machine).saturating_sub(known);
+        Consumed { elapsed, server, redis, generator, others: others.as_secs_f64() / elapsed.as_secs_f64() }
+    }
+}
+
+impl Consumed {
+    /// CPU time of the nodes and of their Redis.
+    pub(crate) fn total(&self) -> Duration {
+        self.server + self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu)
     }
 }
 
@@ -78,38 +113,94 @@ pub(crate) fn prepare(options: &Options) -> Result<(), Failure> {
 }
 
 impl Subject {
-    /// Starts a server and waits until it listens.
-    pub(crate) async fn start(kind: Kind, store: PeerStore) -> Result<Self, Failure> {
+    /// Starts the nodes and waits until they are ready.
+    pub(crate) async fn start(plan: &Plan) -> Result<Self, Failure> {
         let directory = Directory::create()?;
-        let redis = match (kind, store) {
-            (Kind::Switchboard, _) | (Kind::Peer, PeerStore::Memory) => None,
-            (Kind::Peer, PeerStore::Redis | PeerStore::Adapter) => Some(start_redis(&directory).await?),
+        let redis = match plan.keeping {
+            Keeping::Memory => None,
+            Keeping::Redis | Keeping::RedisAdapter => {
+                Some(RedisServer::start(&directory, &plan.redis_arguments).await?)
+            }
         };
-        let address = free_address()?;
-        let mut command = match kind {
-            Kind::Switchboard => switchboard(),
-            Kind::Peer => peer(store, redis.as_ref().map(|(address, _)| *address)),
-        };
-        command.env("PORT", address.port().to_string()).env("HOST", address.ip().to_string()).env("JWT_SECRET", SECRET);
-        command.env("SOCKET_PING_INTERVAL", "25000").env("SOCKET_PING_TIMEOUT", "60000");
-        let mut server = Process::spawn(kind.name(), command, &directory)?;
-        server.wait_until_listening(address).await?;
-        Ok(Self { address, server, redis: redis.map(|(_, process)| process), _directory: directory })
+        let mut subject = Self { nodes: Vec::new(), redis, generators: Vec::new(), directory };
+        for number in 1..=plan.column.nodes {
+            let node = subject.start_node(plan, number).await?;
+            subject.nodes.push(node);
+        }
+        Ok(subject)
     }
 
-    pub(crate) fn cpu(&self) -> Result<Cpu, Failure> {
-        Ok(Cpu {
+    async fn start_node(&self, plan: &Plan, number: u16) -> Result<Node, Failure> {
+        let address = free_address()?;
+        let kind = plan.column.kind;
+        let mut command = match kind {
+            Kind::Switchboard => switchboard(),
+            Kind::Peer => peer(plan.keeping),
+        };
+        for name in OTHER_REDIS {
+            command.env_remove(name);
+        }
+        if let Some(redis) = &self.redis {
+            command.env("BACKPLANE", "redis").env("REDIS_URL", format!("redis://{}", redis.address));
+        }
+        command.env("PORT", address.port().to_string()).env("HOST", address.ip().to_string()).env("JWT_SECRET", SECRET);
+        command.env("SOCKET_PING_INTERVAL", "25000").env("SOCKET_PING_TIMEOUT", "60000");
+        command.envs(plan.settings.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::spawn(format!("{}-{number}", kind.name()), command, &self.directory)?;
+        process.wait_until_listening(address).await?;
+        process.wait_until("is not ready", async || is_ready(address).await.unwrap_or(false)).await?;
+        Ok(Node { address, process })
+    }
+
+    /// Where the nodes listen, in their order.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.address).collect()
+    }
+
+    /// # Errors
+    /// The nodes have none.
+    pub(crate) fn redis(&self) -> Result<&RedisServer, Failure> {
+        self.redis.as_ref().ok_or_else(|| "started without Redis".into())
+    }
+
+    /// Kills the first `count` nodes at once, as a crash would.
+    pub(crate) fn kill(&mut self, count: usize) -> Result<(), Failure> {
+        let mut killed: Vec<Node> = self.nodes.drain(..count).collect();
+        killed.iter_mut().try_for_each(|node| node.process.kill())
+    }
+
+    /// Starts a process that generates load beside this one. The caller owns it.
+    pub(crate) fn spawn_generator(&mut self, name: String, command: Command) -> Result<Process, Failure> {
+        let process = Process::spawn(name, command, &self.directory)?;
+        self.generators.push(process.id());
+        Ok(process)
+    }
+
+    pub(crate) async fn read(&self) -> Result<Reading, Failure> {
+        let others: Duration = self.generators.iter().map(|pid| usage::cpu(*pid)).sum::<Result<_, _>>()?;
+        let redis = match &self.redis {
+            Some(redis) => Some(redis.read().await?),
+            None => None,
+        };
+        Ok(Reading {
             at: Instant::now(),
-            server: usage::cpu(self.server.child.id())?,
-            redis: self.redis.as_ref().map_or(Ok(Duration::ZERO), |redis| usage::cpu(redis.child.id()))?,
-            generator: usage::own_cpu()?,
+            server: self.nodes.iter().map(|node| usage::cpu(node.process.id())).sum::<Result<_, _>>()?,
+            generator: usage::own_cpu()? + others,
             machine: usage::machine_cpu()?,
+            redis,
         })
     }
 
-    /// Resident memory of the server (not of its Redis), in KB.
+    /// What is consumed while nothing is asked of the nodes.
+    pub(crate) async fn rest(&self, length: Duration) -> Result<Consumed, Failure> {
+        let before = self.read().await?;
+        sleep(length).await;
+        Ok(self.read().await?.since(&before))
+    }
+
+    /// Resident memory of the nodes (not of their Redis), in KB.
     pub(crate) fn resident_kb(&self) -> Result<f64, Failure> {
-        usage::resident_kb(self.server.child.id())
+        self.nodes.iter().map(|node| usage::resident_kb(node.process.id())).sum()
     }
 }
 
@@ -119,88 +210,25 @@ fn peer_directory() -> PathBuf {
 
 fn switchboard() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.env("NODE_ENV", "production").env("BACKPLANE", "embedded").env_remove("REDIS_HOST");
+    command.env("NODE_ENV", "production").env("BACKPLANE", "embedded");
     command.envs(WIDE_OPEN.map(|name| (name, "1000000"))).envs(WIDE_OPEN_BYTES.map(|name| (name, "1000000000")));
     command
 }
 
-fn peer(store: PeerStore, redis: Option<SocketAddr>) -> Command {
+fn peer(keeping: Keeping) -> Command {
     let mut command = Command::new("node");
     command.arg(peer_directory().join("server.mjs")).env("NODE_ENV", "production");
-    command.env("STORE", if redis.is_some() { "redis" } else { "memory" });
-    command.env("ADAPTER", if store == PeerStore::Adapter { "redis" } else { "" });
-    if let Some(redis) = redis {
-        command.env("REDIS_URL", format!("redis://{redis}"));
-    }
+    command.env("STORE", if keeping == Keeping::Memory { "memory" } else { "redis" });
+    command.env("ADAPTER", if keeping == Keeping::RedisAdapter { "redis" } else { "" });
     command
 }
 
-async fn start_redis(directory: &Directory) -> Result<(SocketAddr, Process), Failure> {
-    let address = free_address()?;
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &address.port().to_string()]);
-    let mut process = Process::spawn("redis-server", command, directory)?;
-    process.wait_until_listening(address).await?;
-    Ok((address, process))
-}
-
-/// A port nobody holds at this moment. Should somebody take it before the child does, the child fails and says so.
-fn free_address() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-struct Process {
-    name: &'static str,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    fn spawn(name: &'static str, mut command: Command, directory: &Directory) -> Result<Self, Failure> {
-        let log = directory.0.join(format!("{name}.log"));
-        let file = File::create(&log)?;
-        // In a directory of its own it finds no .env of the project.
-        command.current_dir(&directory.0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
-        Ok(Self { name, child, log })
-    }
-
-    async fn wait_until_listening(&mut self, address: SocketAddr) -> Result<(), Failure> {
-        let deadline = Instant::now() + START_DEADLINE;
-        while TcpStream::connect(address).await.is_err() {
-            let ended = self.child.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                let why = ended.map_or_else(|| "does not listen".to_owned(), |status| format!("ended with {status}"));
-                return Err(format!("{} {why}\n{log}", self.name).into());
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only if the process is gone already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A temporary directory that goes with its owner.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("switchboard-load-{}", uuid::Uuid::new_v4()));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Whether a node takes clients: it does not while its answer is 503. A server that knows no `/readyz` always does.
+async fn is_ready(address: SocketAddr) -> Result<bool, Failure> {
+    const UNAVAILABLE: &[u8] = b"HTTP/1.1 503";
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await?;
+    let mut head = [0; UNAVAILABLE.len()];
+    stream.read_exact(&mut head).await?;
+    Ok(head != UNAVAILABLE)
 }

@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 
 use crate::Failure;
 
+/// Files a process needs beside its connections.
+const OTHER_FILES: u64 = 200;
+
 /// CPU time of a process and its descendants so far, user and system.
 pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
     family(pid).into_iter().map(|pid| clock(clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?)).sum()
@@ -43,9 +46,23 @@ pub(crate) fn raise_open_file_limit() -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many files this process may open.
-pub(crate) fn open_file_limit() -> Result<u64, Failure> {
-    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+/// How many connections one process may hold, be it this one or a server.
+pub(crate) fn most_connections() -> Result<u32, Failure> {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE)?.0;
+    Ok(u32::try_from(limit.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX))
+}
+
+/// # Errors
+/// One process may not hold so many connections.
+pub(crate) fn expect_open_files(connections: u32) -> Result<(), Failure> {
+    let most = most_connections()?;
+    if connections > most {
+        return Err(format!(
+            "{connections} connections are more than {most}: raise the limit of open files (ulimit -Hn)"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn clock(id: ClockId) -> Result<Duration, Failure> {
