@@ -9,15 +9,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
 use crate::auth::Authenticator;
-use crate::backplane::{Backplane, Memory, MemoryConfig};
+use crate::backplane::{Backplane, Memory, MemoryConfig, Redis, Retention};
 use crate::call::Rules;
 use crate::clock::Clock;
-use crate::config::{CallConfig, Config, InboxConfig};
+use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
 use crate::http::{self, HttpState};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
 use crate::push::Disabled;
 use crate::socket::{Engine, Hub, SocketSettings};
@@ -25,8 +27,8 @@ use crate::switchboard::{Line, Switchboard};
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
-/// Over how long the clients of a node that ends are sent elsewhere, so that they do not all arrive there at once.
-const DRAIN_PERIOD: Duration = Duration::from_secs(1);
+/// How long a node that ends may take to tell Redis so.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the body of a request may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -39,6 +41,9 @@ pub struct App {
     switchboard: Arc<Switchboard>,
     hub: Arc<Hub>,
     lifecycle: Lifecycle,
+    readiness: Readiness,
+    redis: Option<Arc<Redis>>,
+    drain_timeout: Duration,
     shutdown_timeout: Duration,
 }
 
@@ -48,7 +53,7 @@ impl App {
     /// # Errors
     /// Where the port cannot be bound.
     pub fn bind(config: &Config) -> io::Result<Self> {
-        let clock = Clock::system();
+        let (clock, correction) = Clock::corrected();
         let lifecycle = Lifecycle::default();
         let address = SocketAddr::new(config.server.host, config.server.port);
         let listener = Listener::bind(address, config.limits.max_connections, clock)
@@ -56,15 +61,34 @@ impl App {
         let address = listener.address()?;
         let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
         let line = Arc::new(Line::default());
-        let backplane: Arc<dyn Backplane> =
-            Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone()));
+        let redis = match &config.backplane {
+            BackplaneConfig::Embedded => None,
+            BackplaneConfig::Redis(redis) => {
+                Some(Redis::new(redis.clone(), retention(config), clock, Some(correction), line.clone()))
+            }
+        };
+        let backplane: Arc<dyn Backplane> = match &redis {
+            Some(redis) => redis.clone(),
+            None => Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone())),
+        };
+        let readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
         let settings = SocketSettings::new(config);
         let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let site = Arc::new(Site::new(config, engine, HttpState::new(config, authenticator, clock)));
-        let shutdown_timeout = config.server.shutdown_timeout;
-        Ok(Self { address, listener, site, switchboard, hub, lifecycle, shutdown_timeout })
+        let site = Arc::new(Site::new(config, engine, HttpState::new(config, authenticator, clock, readiness.clone())));
+        Ok(Self {
+            address,
+            listener,
+            site,
+            switchboard,
+            hub,
+            lifecycle,
+            readiness,
+            redis,
+            drain_timeout: config.server.drain_timeout,
+            shutdown_timeout: config.server.shutdown_timeout,
+        })
     }
 
     /// Where the node listens.
@@ -74,31 +98,59 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, lifecycle, shutdown_timeout, .. } = self;
-        let stopping = lifecycle.stopping().clone();
-        let watch = (switchboard.clone(), stopping.clone());
-        lifecycle.spawn(async move { watch.0.watch_deadlines(watch.1).await });
-        let watch = (switchboard.clone(), stopping.clone());
-        lifecycle.spawn(async move { watch.0.watch_absences(watch.1).await });
-        let watch = (switchboard.clone(), stopping.clone());
-        lifecycle.spawn(async move { watch.0.watch_interruptions(watch.1).await });
-        lifecycle.spawn(async move { switchboard.keep_presence(stopping).await });
+        let Self { listener, site, switchboard, hub, lifecycle, readiness, redis, .. } = self;
+        let redis_stop = CancellationToken::new();
+        let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
+        watch(&switchboard, &lifecycle);
         lifecycle.spawn(hub.clone().keep_house());
-        let serving = listener.serve(site, lifecycle.clone());
+        let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.
         tokio::select! {
-            () = serving => {}
+            () = serving.as_mut() => {}
             () = end => {}
         }
         tracing::info!(clients = hub.connected(), "shutting down");
-        // The port is closed: clients that come back find another node, or this one's successor.
-        hub.drain(DRAIN_PERIOD).await;
+        readiness.start_draining();
+        // Still answering, if only to say that this node takes nobody any more.
+        tokio::select! {
+            () = serving.as_mut() => {}
+            () = hub.drain(self.drain_timeout) => {}
+        }
         lifecycle.stop();
+        serving.await;
         // Those who came over a connection that was open already while the others were sent away.
         hub.drain(Duration::ZERO).await;
-        if tokio::time::timeout(shutdown_timeout, lifecycle.wait()).await.is_err() {
+        if tokio::time::timeout(self.shutdown_timeout, lifecycle.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
+        // Last: until here there were departures to be noted.
+        redis_stop.cancel();
+        if let Some(redis) = redis {
+            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, redis).await;
+        }
+    }
+}
+
+/// Has the switchboard look at what happens by itself, until the node stops.
+fn watch(switchboard: &Arc<Switchboard>, lifecycle: &Lifecycle) {
+    let watched = || (switchboard.clone(), lifecycle.stopping().clone());
+    let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.watch_deadlines(stopping).await });
+    let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.watch_absences(stopping).await });
+    let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.watch_interruptions(stopping).await });
+    let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.keep_presence(stopping).await });
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        inbox_messages: config.inbox.messages,
+        inbox_bytes: config.inbox.bytes,
+        inbox_ttl: config.inbox.ttl,
+        over_ttl: OVER_TTL,
+        ring_timeout: config.call.ring_timeout,
     }
 }
 

@@ -94,7 +94,9 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self.0 {
             Source::System => system_time(),
-            Source::Corrected(millis) => Timestamp(system_time().0.saturating_add_signed(millis.load(Ordering::Relaxed))),
+            Source::Corrected(millis) => {
+                Timestamp(system_time().0.saturating_add_signed(millis.load(Ordering::Relaxed)))
+            }
             #[cfg(test)]
             Source::ByHand(hand) => Timestamp(hand.load(Ordering::SeqCst)),
             Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),

@@ -1,4 +1,4 @@
-//! The HTTP side: health, ICE servers, information, and in development the demo page.
+//! The HTTP side: health and readiness, ICE servers, information, and in development the demo page.
 //!
 //! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
 //! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
@@ -23,6 +23,7 @@ use axum::routing::get;
 use crate::auth::Authenticator;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, CorsOrigin, Mode};
+use crate::lifecycle::Readiness;
 use crate::turn::IceServers;
 
 pub use assets::client_bundle;
@@ -46,11 +47,13 @@ pub struct HttpState {
     pub clock: Clock,
     /// The demo page, if it is shown.
     pub demo: Option<Demo>,
+    /// Whether clients may come.
+    pub readiness: Readiness,
 }
 
 impl HttpState {
     /// The state of a server that starts at this moment; the demo is shown in development.
-    pub fn new(config: &Config, authenticator: Arc<Authenticator>, clock: Clock) -> Self {
+    pub fn new(config: &Config, authenticator: Arc<Authenticator>, clock: Clock, readiness: Readiness) -> Self {
         let demo = Demo { token_lifetime: config.auth.token_lifetime };
         Self {
             mode: config.mode,
@@ -60,6 +63,7 @@ impl HttpState {
             started_at: clock.now(),
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),
+            readiness,
         }
     }
 }
@@ -68,6 +72,8 @@ impl HttpState {
 pub fn router(state: HttpState) -> Router {
     let mut routes = Router::new()
         .route("/health", get(status::health))
+        .route("/livez", get(status::livez))
+        .route("/readyz", get(status::readyz))
         .route("/ice-servers", get(ice::ice_servers))
         .route("/info", get(status::info));
     if let Some(demo) = &state.demo {

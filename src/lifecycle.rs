@@ -3,9 +3,42 @@
 //! What it does not do: it does not know what is stopped, or in which order; that is `app`'s.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Whether this node is to be sent clients.
+#[derive(Clone)]
+pub struct Readiness {
+    is_draining: Arc<AtomicBool>,
+    redis: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl Readiness {
+    /// Of a node that needs Redis, if `redis` says whether that can be reached, or needs nothing.
+    pub fn new(redis: Option<Arc<dyn Fn() -> bool + Send + Sync>>) -> Self {
+        Self { is_draining: Arc::default(), redis }
+    }
+
+    /// The node sends its clients away from here on.
+    pub fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Redis can be reached; `None` where it is not used.
+    pub fn redis(&self) -> Option<bool> {
+        self.redis.as_ref().map(|is_connected| is_connected())
+    }
+
+    /// What keeps clients from being sent here; nothing if they may come.
+    pub fn obstacles(&self) -> Vec<&'static str> {
+        let draining = self.is_draining.load(Ordering::Relaxed).then_some("draining");
+        let redis = (self.redis() == Some(false)).then_some("redis");
+        draining.into_iter().chain(redis).collect()
+    }
+}
 
 /// Handed to everything that runs.
 #[derive(Clone, Default)]

@@ -15,13 +15,13 @@ mod seat;
 
 use std::sync::Arc;
 
-pub use crate::backplane::{Payload, Registration};
+pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
 pub use line::Line;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
-use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored, Unavailable};
+use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored};
 use crate::call::{Actor, Audience, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use base64::Engine;
@@ -20,6 +21,11 @@ use super::{
     LogFormat, Mode, ServerConfig, SocketConfig, TurnCredentials,
 };
 
+/// Over how long clients are sent elsewhere: long enough that they do not all arrive there at once, and hardly at all where there
+/// is no elsewhere.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const EMBEDDED_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -35,10 +41,11 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         Some("production") => Mode::Production,
         _ => Mode::Development,
     };
+    let backplane = backplane(&mut reader, mode, &mut warnings);
     let config = Config {
         mode,
-        server: server(&mut reader),
-        backplane: backplane(&mut reader, mode, &mut warnings),
+        server: server(&mut reader, &backplane),
+        backplane,
         auth: auth(&mut reader, mode, &mut warnings),
         push_configured: push(&reader, &mut warnings),
         ice: ice(&mut reader, &mut warnings),
@@ -61,7 +68,11 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.problems)) }
 }
 
-fn server(reader: &mut Reader) -> ServerConfig {
+fn server(reader: &mut Reader, backplane: &BackplaneConfig) -> ServerConfig {
+    let drain_timeout = match backplane {
+        BackplaneConfig::Embedded => EMBEDDED_DRAIN_TIMEOUT,
+        BackplaneConfig::Redis(_) => DRAIN_TIMEOUT,
+    };
     ServerConfig {
         host: reader
             .parsed("HOST", |text, _| match text {
@@ -72,7 +83,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
         port: reader.number("PORT"),
         cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),
         worker_threads: reader.number("WORKER_THREADS"),
-        drain_timeout: reader.duration("DRAIN_TIMEOUT"),
+        drain_timeout: reader.optional_duration("DRAIN_TIMEOUT").unwrap_or(drain_timeout),
         shutdown_timeout: reader.duration("SHUTDOWN_TIMEOUT"),
     }
 }

@@ -99,6 +99,11 @@ impl Reader {
 
     /// A duration that has a default, in the unit of the variable.
     pub(super) fn duration(&mut self, name: &str) -> Duration {
+        self.optional_duration(name).unwrap_or_default()
+    }
+
+    /// A duration, if it was given or has a default.
+    pub(super) fn optional_duration(&mut self, name: &str) -> Option<Duration> {
         let parse = |text: &str, kind| {
             let within = |least, most| whole_number(text).filter(|n| (least..=most).contains(n));
             match kind {
@@ -108,7 +113,7 @@ impl Reader {
                 _ => None,
             }
         };
-        self.parsed(name, parse).unwrap_or_default()
+        self.parsed(name, parse)
     }
 
     /// Every variable as it is in effect, secrets redacted.

@@ -194,7 +194,7 @@ const VARIABLES: &[Variable] = &[
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
     var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second"),
-    var(Server, "DRAIN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "Over how long a shutdown sends the clients away"),
+    var(Server, "DRAIN_TIMEOUT", Chosen("10000 with Redis, else 1000"), Milliseconds(0, 10 * MINUTE), "Over how long a shutdown sends the clients away"),
     var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
 
     var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),

@@ -1,4 +1,4 @@
-//! `/health` and `/info`.
+//! `/health`, `/livez`, `/readyz` and `/info`.
 
 use std::sync::Arc;
 
@@ -19,17 +19,31 @@ struct Health {
     fcm: &'static str,
 }
 
-/// The process is alive. The embedded backplane has no Redis, and this release no push.
+/// The process is alive, as the documentation of the clients has it. This release has no push.
 pub(super) async fn health(State(state): State<Arc<HttpState>>) -> Response {
     let now = state.clock.now();
     let health = Health {
         status: "ok",
         timestamp: now.to_iso8601(),
         uptime: state.started_at.until(now).as_secs_f64(),
-        redis: "disconnected",
+        redis: if state.readiness.redis() == Some(true) { "connected" } else { "disconnected" },
         fcm: "not_initialized",
     };
     json(StatusCode::OK, health)
+}
+
+/// The process is alive, whatever becomes of others.
+pub(super) async fn livez() -> Response {
+    json(StatusCode::OK, serde_json::json!({ "status": "alive" }))
+}
+
+/// Whether clients are to be sent here, and if not, why.
+pub(super) async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
+    let obstacles = state.readiness.obstacles();
+    if obstacles.is_empty() {
+        return json(StatusCode::OK, serde_json::json!({ "status": "ready" }));
+    }
+    json(StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({ "status": "not_ready", "reasons": obstacles }))
 }
 
 /// What this server is and has.
@@ -40,7 +54,7 @@ pub(super) async fn info(State(state): State<Arc<HttpState>>) -> Response {
         "env": state.mode.as_str(),
         "features": {
             "socketio": true,
-            "redis": false,
+            "redis": state.readiness.redis().is_some(),
             "fcm": false,
             "turn": state.ice_servers.has_turn(),
         },
@@ -50,11 +64,13 @@ pub(super) async fn info(State(state): State<Arc<HttpState>>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::json;
 
-    use crate::http::testing::server;
+    use crate::http::testing::{server, server_with};
+    use crate::lifecycle::Readiness;
 
     #[tokio::test(start_paused = true)]
     async fn health_is_as_documented() {
@@ -73,6 +89,29 @@ mod tests {
                 "fcm": "not_initialized",
             })
         );
+    }
+
+    #[tokio::test]
+    async fn a_node_says_whether_it_is_ready_and_why_not() {
+        let server = server([]);
+        assert_eq!(server.get("/readyz").await.json(), json!({ "status": "ready" }));
+        server.state.readiness.start_draining();
+        let answer = server.get("/readyz").await;
+        assert_eq!((answer.status, answer.json()), (503, json!({ "status": "not_ready", "reasons": ["draining"] })));
+        assert_eq!(server.get("/livez").await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn a_node_without_its_redis_is_alive_and_not_ready() {
+        let server = server_with([], Readiness::new(Some(Arc::new(|| false))));
+        let answer = server.get("/readyz").await;
+        assert_eq!((answer.status, answer.json()), (503, json!({ "status": "not_ready", "reasons": ["redis"] })));
+        assert_eq!((server.get("/livez").await.status, server.get("/health").await.status), (200, 200));
+        assert_eq!(server.get("/health").await.json()["redis"], "disconnected");
+        assert_eq!(server.get("/info").await.json()["features"]["redis"], true);
+        let server = server_with([], Readiness::new(Some(Arc::new(|| true))));
+        assert_eq!(server.get("/health").await.json()["redis"], "connected");
+        assert_eq!(server.get("/readyz").await.status, 200);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use super::{HttpState, router};
 use crate::auth::Authenticator;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::lifecycle::Readiness;
 
 /// A server with its state.
 pub(super) struct Server {
@@ -28,10 +29,15 @@ pub(super) struct Answer {
 
 /// The server these variables make, at the start of 14 November 2023, 22:13:20.
 pub(super) fn server<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Server {
+    server_with(vars, Readiness::new(None))
+}
+
+/// The same, as ready as it says.
+pub(super) fn server_with<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>, readiness: Readiness) -> Server {
     let config = Config::from_vars(vars).unwrap();
     let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
     let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
-    let state = HttpState::new(&config, authenticator, clock);
+    let state = HttpState::new(&config, authenticator, clock, readiness);
     Server { router: router(state.clone()), state }
 }
 

@@ -20,9 +20,16 @@ pub enum Code {
     E302,
     E303,
     E304,
+    E500,
     E501,
     E502,
-    E503,
+}
+
+impl Code {
+    /// Whether the same request may succeed a moment later.
+    fn is_retryable(self) -> bool {
+        matches!(self, Self::E501 | Self::E502)
+    }
 }
 
 /// A code and the text beside it. Never carries anything a client sent.
@@ -32,12 +39,15 @@ pub struct Problem {
     pub code: Code,
     /// For the developer of the client.
     pub message: String,
+    /// Whether the same request may succeed a moment later; left out where not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retryable: bool,
 }
 
 impl Problem {
     /// A problem with this code and text.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retryable: code.is_retryable() }
     }
 
     /// `register` came with nothing in it.
@@ -102,7 +112,7 @@ impl Problem {
 
     /// Our fault.
     pub fn internal() -> Self {
-        Self::new(Code::E501, "Internal error")
+        Self::new(Code::E500, "Internal error")
     }
 
     /// It took longer than a client waits.
@@ -112,7 +122,7 @@ impl Problem {
 
     /// Not now; the same request may succeed later.
     pub fn unavailable() -> Self {
-        Self::new(Code::E503, "Temporarily unavailable")
+        Self::new(Code::E501, "Temporarily unavailable")
     }
 }
 

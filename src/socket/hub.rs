@@ -19,8 +19,8 @@ use crate::socket::token_expiry::TokenExpiry;
 use crate::socket::transports::Transports;
 use crate::switchboard::Switchboard;
 
-/// In how many steps the clients are sent elsewhere.
-const DRAIN_BATCHES: usize = 20;
+/// At least how far apart clients are sent elsewhere.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// How sockets behave.
 #[derive(Clone, Debug)]
@@ -114,7 +114,8 @@ impl Hub {
         if sessions.is_empty() {
             return;
         }
-        let batch = sessions.len().div_ceil(DRAIN_BATCHES);
+        let steps = usize::try_from(period.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX);
+        let batch = sessions.len().div_ceil(steps.clamp(1, sessions.len()));
         let pause = period / u32::try_from(sessions.len().div_ceil(batch)).unwrap_or(1);
         for batch in sessions.chunks(batch) {
             for session in batch {

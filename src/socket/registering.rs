@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ids::{DeviceId, UserId};
+use tokio::sync::oneshot;
+
+use crate::ids::{DeviceId, EventId, UserId};
 use crate::protocol::{Problem, Registered, Registration};
 use crate::socket::reply::Reply;
 use crate::socket::requests::within;
 use crate::socket::session::Session;
-use crate::switchboard::{self, Arrival, Failure, Seat};
+use crate::switchboard::{self, Arrival, Failure, Seat, Unavailable};
 
 /// What `register` came to.
 enum Outcome {
@@ -66,11 +68,30 @@ impl Session {
             self.set_seat(None);
             calls.leave(&seat).await.map_err(|_| Problem::unavailable())?;
         }
-        let arrival = calls.register(registering, last_event, self.wire().clone()).await;
-        let arrival = arrival.map_err(|_| Problem::unavailable())?;
+        let arrival = self.arrive(registering, last_event).await.map_err(|_| Problem::unavailable())?;
         self.claim_user(user);
         self.set_seat(Some(arrival.seat.clone()));
         Ok(Outcome::Arrived(arrival))
+    }
+
+    /// Takes a seat, in a task of its own: half a registration must not stay when nobody waits for it any more.
+    async fn arrive(
+        &self,
+        registering: switchboard::Registration,
+        last_event: Option<EventId>,
+    ) -> Result<Arrival, Unavailable> {
+        let (calls, wire) = (self.hub().switchboard.clone(), self.wire().clone());
+        let (arrived, arrival) = oneshot::channel();
+        self.hub().lifecycle.spawn(async move {
+            let result = calls.register(registering, last_event, wire).await;
+            if let Err(Ok(unwanted)) = arrived.send(result)
+                && let Err(failure) = calls.leave(&unwanted.seat).await
+            {
+                tracing::warn!(session = %unwanted.seat.session(), %failure, "a departure could not be noted");
+            }
+        });
+        // Nobody sends nothing only when the node ends.
+        arrival.await.unwrap_or(Err(Unavailable))
     }
 
     /// With a token, a socket registers the user of the token. Without, it says who it is, and sticks to it until it

@@ -86,11 +86,7 @@ fn tcp(host: &str, port: u16, tls: Option<&RedisTls>) -> ConnectionAddr {
     }
 }
 
-fn build(
-    addr: ConnectionAddr,
-    settings: RedisConnectionInfo,
-    tls: Option<&RedisTls>,
-) -> Result<Client, AddressError> {
+fn build(addr: ConnectionAddr, settings: RedisConnectionInfo, tls: Option<&RedisTls>) -> Result<Client, AddressError> {
     let tcp = TcpSettings::default()
         .set_nodelay(true)
         .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));

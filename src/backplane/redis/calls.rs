@@ -11,9 +11,7 @@ use crate::backplane::redis::directory::devices_of;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::{Redis, message, millis, record, script};
-use crate::backplane::{
-    Calls, Commit, Committed, Expected, LiveCalls, Prospect, Stored, Unavailable, Version,
-};
+use crate::backplane::{Calls, Commit, Committed, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
 use crate::call::{Call, State};
 use crate::ids::{CallId, RequestId, UserId};
 
@@ -80,7 +78,9 @@ impl Calls for Redis {
                 let Some(foreign) = self.foreign(call.id, version).await? else { return Ok(Committed::Lost) };
                 (Some(version.0), (Version(0), Version(0)), foreign)
             }
-            Expected::New { callee_calls, caller_calls } => (None, (caller_calls, callee_calls), record::Foreign::new()),
+            Expected::New { callee_calls, caller_calls } => {
+                (None, (caller_calls, callee_calls), record::Foreign::new())
+            }
         };
         let revision = before.map_or(1, |before| before + 1);
         let token = self.token();

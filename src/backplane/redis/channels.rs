@@ -170,7 +170,10 @@ impl Channels {
         let (done, unsubscribed) = oneshot::channel();
         // If the connection is gone, so is the subscription.
         if let Some(changes) = changes
-            && changes.send(Change { kind: Kind::Unsubscribe, channel: self.keys.user_channel(user), done }).await.is_ok()
+            && changes
+                .send(Change { kind: Kind::Unsubscribe, channel: self.keys.user_channel(user), done })
+                .await
+                .is_ok()
         {
             let _ = unsubscribed.await;
         }

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn what_is_fit_is_used() {
-        let found = judged(&[("redis_version", "6.2.0"), ("role", "master"), ("maxmemory_policy", "allkeys-lru")]).unwrap();
+        let found =
+            judged(&[("redis_version", "6.2.0"), ("role", "master"), ("maxmemory_policy", "allkeys-lru")]).unwrap();
         assert_eq!(found, Findings { server: "redis 6.2.0".into(), eviction: "allkeys-lru".into() });
         let found = judged(&[("redis_version", "7.2.4"), ("valkey_version", "8.0.1"), ("role", "master")]).unwrap();
         assert_eq!(found.server, "valkey 8.0.1");

@@ -8,9 +8,7 @@ use serde_json::json;
 
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::{Redis, millis, script};
-use crate::backplane::{
-    Abandoned, Attached, Device, Directory, Position, Registration, Renewed, Unavailable,
-};
+use crate::backplane::{Abandoned, Attached, Device, Directory, Position, Registration, Renewed, Unavailable};
 use crate::call::Text;
 use crate::clock::Timestamp;
 use crate::ids::{DeviceId, EventId, SessionId, UserId};
@@ -127,7 +125,8 @@ impl Redis {
             "registeredAt": at.0,
         })
         .to_string();
-        let (device_renewed, position) = renewed.map_or(("", Position::default()), |(device, at)| (device.as_str(), at));
+        let (device_renewed, position) =
+            renewed.map_or(("", Position::default()), |(device, at)| (device.as_str(), at));
         let not_after = self.not_after();
         let command = |_| {
             let mut command = script::run(&script::ATTACH, &self.keys);
@@ -161,8 +160,7 @@ impl Redis {
 
 /// The devices that the fields of a user's hash describe.
 pub(super) fn devices_of(fields: &[String], redis: &Redis) -> Vec<Device> {
-    let values: HashMap<&str, &str> =
-        fields.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+    let values: HashMap<&str, &str> = fields.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
     let now = redis.clock.now();
     let device = |name: &&str| {
         let id = name.strip_prefix("at:")?;

@@ -71,7 +71,8 @@ impl Lines for Redis {
 impl Listener for Redis {
     fn published(&self, channel: &str, payload: &str) {
         if let Some(user) = self.keys.user_of(channel) {
-            let (Some(user), Some((delivery, revision))) = (UserId::parse(user), message::read_published(payload)) else {
+            let (Some(user), Some((delivery, revision))) = (UserId::parse(user), message::read_published(payload))
+            else {
                 tracing::warn!("a message that this release cannot read was passed over");
                 return;
             };

@@ -203,7 +203,8 @@ mod tests {
     }
 
     fn signal_of(kind: SignalKind, attachments: &[Bytes]) -> Payload {
-        let json = RawValue::from_string(r#"{"sdp":"v=0\r\n","n":1e2,"b":{"_placeholder":true,"num":0}}"#.into()).unwrap();
+        let json =
+            RawValue::from_string(r#"{"sdp":"v=0\r\n","n":1e2,"b":{"_placeholder":true,"num":0}}"#.into()).unwrap();
         let media = Media::new(&json, attachments);
         Payload::Signal(Signal { call_id: CallId::from_u128(7), from: user("al\"ice"), at: Timestamp(5), kind, media })
     }
@@ -243,7 +244,8 @@ mod tests {
             for payload in every_payload() {
                 let body = write(&audience, &payload);
                 let kept = read_kept(&format!("12 34 1 56 call token 3 {body}")).unwrap();
-                let expected = Delivery { id: EventId(12), audience: audience.clone(), payload: payload.clone().into() };
+                let expected =
+                    Delivery { id: EventId(12), audience: audience.clone(), payload: payload.clone().into() };
                 assert_eq!(kept, Kept { delivery: expected.clone(), sent_at: Timestamp(34), reached_nobody: true });
                 assert_eq!(read_published(&format!("12 34 3 {body}")), Some((expected, 3)));
             }

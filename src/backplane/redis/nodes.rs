@@ -56,9 +56,13 @@ impl Nodes {
 
     /// Notes what a sign of life was answered with: the time of Redis, until when nobody counts as dead, and all nodes.
     pub(super) fn note(&self, now: u64, grace_until: u64, nodes: &[(String, u64)]) {
-        let is_dead = |(node, seen): &&(String, u64)| node != self.me.as_str() && now.saturating_sub(*seen) > DEAD_AFTER_MS;
-        let dead: HashSet<String> =
-            if now < grace_until { HashSet::new() } else { nodes.iter().filter(is_dead).map(|(node, _)| node.clone()).collect() };
+        let is_dead =
+            |(node, seen): &&(String, u64)| node != self.me.as_str() && now.saturating_sub(*seen) > DEAD_AFTER_MS;
+        let dead: HashSet<String> = if now < grace_until {
+            HashSet::new()
+        } else {
+            nodes.iter().filter(is_dead).map(|(node, _)| node.clone()).collect()
+        };
         let is_any = !dead.is_empty();
         let mut view = self.view.lock();
         view.dead = dead;

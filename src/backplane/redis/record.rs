@@ -4,9 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::call::{
-    Accepted, Call, CallType, CallerDisplay, EndReason, Outcome, Over, Party, Ringing, State, Text,
-};
+use crate::call::{Accepted, Call, CallType, CallerDisplay, EndReason, Outcome, Over, Party, Ringing, State, Text};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
 
@@ -272,7 +270,9 @@ mod tests {
         let again: Value = serde_json::from_str(&write(&record.call, 3, "n-2", record.foreign)).unwrap();
         assert_eq!(again["pushed"], serde_json::json!({ "at": [1, 2] }));
         assert_eq!((again["zone"].as_str(), again["rev"].as_u64()), (Some("b"), Some(3)));
-        for bad in [text.replace(r#""v":1"#, r#""v":2"#), text.replace("accepted\"", "held\""), "{}".into(), String::new()] {
+        for bad in
+            [text.replace(r#""v":1"#, r#""v":2"#), text.replace("accepted\"", "held\""), "{}".into(), String::new()]
+        {
             assert!(read(&bad).is_err(), "{bad}");
         }
     }

@@ -110,7 +110,11 @@ impl Redis {
         std::future::pending().await
     }
 
-    async fn open_after(self: &Arc<Self>, pause: Duration, generation: u64) -> Result<(Connection, Findings), OpenError> {
+    async fn open_after(
+        self: &Arc<Self>,
+        pause: Duration,
+        generation: u64,
+    ) -> Result<(Connection, Findings), OpenError> {
         tokio::time::sleep(pause).await;
         tokio::time::timeout(OPEN_TIMEOUT, self.open(generation)).await.unwrap_or(Err(OpenError::TimedOut))
     }
@@ -119,8 +123,7 @@ impl Redis {
         let client = address::client(&self.config).await?;
         let listener: Arc<dyn Listener> = self.clone();
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
-        let channels =
-            Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own).await?;
+        let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own).await?;
         let connection = Connection::open(generation, &client, self.link.timeout(), channels).await?;
         let findings = checks::check(&mut connection.commands()).await?;
         self.beat(&connection).await?;

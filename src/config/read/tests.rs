@@ -27,7 +27,7 @@ fn nothing_set_is_development_with_a_secret_of_its_own() {
     assert!(config.warnings.is_empty());
     assert!(matches!(config.backplane, BackplaneConfig::Embedded));
     assert_eq!(config.server.port, 3000);
-    assert_eq!(config.server.drain_timeout, Duration::from_secs(10));
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(1));
     assert_eq!(config.server.host.to_string(), "0.0.0.0");
     assert_eq!(config.server.cors_origin, CorsOrigin::Any);
     assert!(config.server.worker_threads >= 1);
