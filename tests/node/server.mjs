@@ -1,5 +1,7 @@
 // One switchboard: runs the real binary, to its end or as a server.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
 import path from 'node:path';
 import { eventually, within } from './patience.mjs';
 import { launch } from './processes.mjs';
@@ -59,10 +61,11 @@ export async function startNode(env = {}) {
     },
     /** The process is gone, without a word to anybody. */
     kill9: () => node.stop('SIGKILL'),
-    /** What `path` answers: `{status, body}`. */
+    /** What `path` answers: `{status, body}`. Over a connection of its own, which counts no longer when the answer is there. */
     async get(path) {
-      const answer = await fetch(`${node.url}${path}`);
-      return { status: answer.status, body: await answer.json() };
+      const [answer] = await once(http.get(`${node.url}${path}`, { agent: false }), 'response');
+      const text = (await answer.setEncoding('utf8').toArray()).join('');
+      return { status: answer.statusCode, body: JSON.parse(text) };
     },
     /** Fails unless the server still answers. */
     async isAlive() {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::backplane::redis::record::end_reason;
@@ -41,10 +41,15 @@ struct Json<'a> {
     why: Option<&'a str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     said: Option<Cow<'a, str>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    /// JSON of any kind, `null` included.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default, deserialize_with = "present")]
     media: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     attached: Vec<String>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Which of the lists of an inbox a message belongs to.
@@ -203,8 +208,11 @@ mod tests {
     }
 
     fn signal_of(kind: SignalKind, attachments: &[Bytes]) -> Payload {
-        let json =
-            RawValue::from_string(r#"{"sdp":"v=0\r\n","n":1e2,"b":{"_placeholder":true,"num":0}}"#.into()).unwrap();
+        media_of(kind, r#"{"sdp":"v=0\r\n","n":1e2,"b":{"_placeholder":true,"num":0}}"#, attachments)
+    }
+
+    fn media_of(kind: SignalKind, json: &str, attachments: &[Bytes]) -> Payload {
+        let json = RawValue::from_string(json.to_owned()).unwrap();
         let media = Media::new(&json, attachments);
         Payload::Signal(Signal { call_id: CallId::from_u128(7), from: user("al\"ice"), at: Timestamp(5), kind, media })
     }
@@ -233,6 +241,8 @@ mod tests {
             signal_of(SignalKind::Offer, &[Bytes::from_static(&[0, 255, 7])]),
             signal_of(SignalKind::Answer, &[]),
             signal_of(SignalKind::Candidate, &[]),
+            media_of(SignalKind::Candidate, "null", &[]),
+            media_of(SignalKind::Offer, "\"v=0\"", &[]),
         ]);
         payloads
     }

@@ -79,6 +79,11 @@ impl Nodes {
         before.map_or(0, |before| now.saturating_sub(before))
     }
 
+    /// Whether this node has ever given a sign of life.
+    pub(super) fn has_beaten(&self) -> bool {
+        self.view.lock().beaten_at.is_some()
+    }
+
     /// Whether a node is alive, as far as is known.
     pub(super) fn is_alive(&self, node: &str) -> bool {
         !self.view.lock().dead.contains(node)

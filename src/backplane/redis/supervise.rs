@@ -167,7 +167,7 @@ impl Redis {
     /// Gives a sign of life, hears of the other nodes, and sets the clock.
     async fn beat(&self, connection: &Connection) -> Result<(), redis::RedisError> {
         let mut command = script::run(&script::BEAT, &self.keys);
-        command.arg(self.node.as_str());
+        command.arg(self.node.as_str()).arg(u8::from(self.nodes.has_beaten()));
         let asked_at = self.clock.now();
         let (now, grace, nodes): (u64, u64, Vec<(String, u64)>) =
             connection.run(Lane::Fast, &script::BEAT, command).await?;

@@ -1,8 +1,9 @@
--- A node gives a sign of life, and hears of the others. ARGV: 3 node.
+-- A node gives a sign of life, and hears of the others. ARGV: 3 node, 4 '1' if it has done so before.
 -- Answers the time, until when nobody counts as dead, and the nodes with their last signs of life.
--- Where nobody had given any for a while, Redis or all of them were away, and nobody is to blame.
+-- Where nobody had given any for a while, Redis or all of them were away, and nobody is to blame. Where there is no trace of
+-- any, either Redis has lost it, or this is the very first.
 local last = tonumber(redis.call('GET', prefix .. 'nodes:beat') or '0')
-if now - last > 3000 then
+if now - last > 3000 and (last > 0 or ARGV[4] == '1') then
   redis.call('SET', prefix .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
 end
 redis.call('SET', prefix .. 'nodes:beat', whole(now))
