@@ -119,7 +119,7 @@ impl Hub {
         let pause = period / u32::try_from(sessions.len().div_ceil(batch)).unwrap_or(1);
         for batch in sessions.chunks(batch) {
             for session in batch {
-                session.wire().close_transport();
+                session.send_away();
             }
             tokio::time::sleep(pause).await;
         }

@@ -56,6 +56,8 @@ pub(super) enum Job {
     Request(ClientEvent, Reply, Timestamp),
     /// Something that was meant to be one.
     Undecodable(Undecodable, Reply),
+    /// Everything before has been answered, and the client is to come back elsewhere.
+    SendAway,
     /// The client is gone.
     Gone,
 }
@@ -193,6 +195,13 @@ impl Session {
         }
     }
 
+    /// Has the client come back elsewhere, once what it has asked for is answered.
+    pub(super) fn send_away(self: &Arc<Self>) {
+        if self.mailbox.put_last(Job::SendAway) == Put::StartReader {
+            self.start_reader();
+        }
+    }
+
     fn refuse_for_rate(&self, reply: Reply, now: Timestamp) {
         let problem = Problem::rate_limited();
         if reply.is_awaited() {
@@ -220,6 +229,7 @@ impl Session {
                 Job::Request(..) | Job::Undecodable(..) if self.wire.is_expelled() => {}
                 Job::Request(event, reply, came_at) => self.serve(event, reply, self.time_left(came_at)).await,
                 Job::Undecodable(undecodable, reply) => self.answer_undecodable(&undecodable, reply),
+                Job::SendAway => self.wire.close_after_flush(),
                 Job::Gone => self.leave().await,
             }
         }

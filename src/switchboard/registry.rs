@@ -127,7 +127,7 @@ impl Switchboard {
     }
 
     async fn mend(&self, seat: &Seat) {
-        let Some(passed) = seat.interrupted_at() else { return };
+        let Some(interruption) = seat.interruption() else { return };
         // If this fails the backplane is gone again, and there will be another resumption.
         match self.backplane.renew(seat.registration(), seat.device(), seat.position()).await {
             Ok(Renewed::Held) => {}
@@ -137,9 +137,9 @@ impl Switchboard {
             }
             Err(Unavailable) => return,
         }
-        let Ok(backlog) = self.backplane.read(seat.user(), passed).await else { return };
+        let Ok(backlog) = self.backplane.read(seat.user(), interruption.passed).await else { return };
         let calls = backlog.calls.clone();
-        seat.catch_up(backlog);
+        seat.catch_up(interruption, backlog);
         if let Err(failure) = self.back(seat, calls).await {
             tracing::warn!(session = %seat.session(), %failure, "a return could not be noted");
         }

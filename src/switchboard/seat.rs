@@ -80,10 +80,11 @@ pub struct Seat {
 struct Gate {
     is_closed: bool,
     is_held: bool,
-    /// Whether messages may have been missed that the inbox has.
-    is_interrupted: bool,
+    /// How often messages may have been missed that the inbox has, and up to which of those times they were made up for.
+    interruptions: u32,
+    mended: u32,
     held: Vec<Delivery>,
-    /// The last message that has passed.
+    /// Up to here everything has passed, or was not meant for this device, or waits in front of what is held.
     passed: EventId,
     unconfirmed: VecDeque<Sent>,
     heard_times: u64,
@@ -149,30 +150,34 @@ impl Seat {
 
     /// Messages may be missed from here on: what comes is kept back until [`Seat::catch_up`].
     pub(super) fn interrupt(&self) {
-        self.gate.lock().is_interrupted = true;
+        self.gate.lock().interruptions += 1;
     }
 
-    /// The place of the last message before an interruption that is not over; `None` if there is none.
-    pub(super) fn interrupted_at(&self) -> Option<EventId> {
+    /// The interruption that has to be made up for, if there is one.
+    pub(super) fn interruption(&self) -> Option<Interruption> {
         let gate = self.gate.lock();
-        (gate.is_interrupted && !gate.is_closed).then_some(gate.passed)
+        let Gate { interruptions: number, passed, .. } = *gate;
+        (gate.is_interrupted() && !gate.is_closed).then_some(Interruption { number, passed })
     }
 
-    /// Sends what was missed during an interruption, then what has come since.
-    pub(super) fn catch_up(&self, backlog: Backlog) {
+    /// Sends what was missed during an interruption, then what has come since; unless there has been another one meanwhile.
+    pub(super) fn catch_up(&self, interruption: Interruption, backlog: Backlog) {
         let mut gate = self.gate.lock();
         let passed = gate.passed;
-        let kept = backlog.messages.into_iter().map(|kept| kept.delivery);
-        let mut waiting: Vec<_> =
-            kept.filter(|delivery| delivery.id > passed && self.is_meant(&delivery.audience)).collect();
-        waiting.extend(std::mem::take(&mut gate.held).into_iter().filter(|delivery| delivery.id > backlog.last));
+        // In front, what an earlier reading found and is waiting still.
+        let (mut waiting, since): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut gate.held).into_iter().partition(|delivery| delivery.id <= passed);
+        let missed = backlog.messages.into_iter().map(|kept| kept.delivery);
+        waiting.extend(missed.filter(|delivery| delivery.id > passed && self.is_meant(&delivery.audience)));
+        waiting.extend(since.into_iter().filter(|delivery| delivery.id > backlog.last));
         gate.held = waiting;
-        gate.is_interrupted = false;
+        gate.passed = passed.max(backlog.last);
+        gate.mended = interruption.number;
         self.let_through(&mut gate);
     }
 
     fn let_through(&self, gate: &mut Gate) {
-        if gate.is_held || gate.is_interrupted {
+        if gate.is_held || gate.is_interrupted() {
             return;
         }
         for delivery in std::mem::take(&mut gate.held) {
@@ -232,7 +237,9 @@ impl Seat {
             return;
         }
         let mut gate = self.gate.lock();
-        if !gate.is_held && !gate.is_interrupted {
+        if delivery.id <= gate.passed {
+            // The inbox had it already.
+        } else if !gate.is_held && !gate.is_interrupted() {
             self.pass(&mut gate, delivery);
         } else if gate.held.len() < MAX_HELD {
             gate.held.push(delivery.clone());
@@ -311,7 +318,18 @@ impl Seat {
     }
 }
 
+/// An interruption, and how far everything had passed before it.
+#[derive(Clone, Copy)]
+pub(super) struct Interruption {
+    number: u32,
+    pub(super) passed: EventId,
+}
+
 impl Gate {
+    fn is_interrupted(&self) -> bool {
+        self.mended != self.interruptions
+    }
+
     fn confirm(&mut self, heard: Heard) {
         if self.heard_times == heard.times {
             return;

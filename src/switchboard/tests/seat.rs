@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::backplane::{Delivery, Payload, Position, Registration};
+use crate::backplane::{Backlog, Delivery, Kept, Payload, Position, Registration};
 use crate::call::{Audience, EndReason, Event, Notice};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, EventId, SessionId};
@@ -277,4 +277,56 @@ async fn a_device_starts_where_it_was_and_skips_what_it_does_not_need() {
         seat.open(missed(waiting.into_iter().map(message), read_to)).await;
         assert_eq!(seat.stop(), expected, "from {start:?}");
     }
+}
+
+fn backlog(ids: impl IntoIterator<Item = u64>, last: u64) -> Backlog {
+    let kept = |id| Kept { delivery: message(id), sent_at: Timestamp(0), reached_nobody: false };
+    Backlog { messages: ids.into_iter().map(kept).collect(), last: EventId(last), calls: Vec::new() }
+}
+
+fn ids(socket: &FakeSocket) -> Vec<u64> {
+    socket.numbered_events().into_iter().map(|(id, _)| id.0).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_in_an_interruption_comes_before_what_came_since_and_once() {
+    let (seat, socket) = open_seat().await;
+    seat.offer(&message(1));
+    seat.interrupt();
+    let interruption = seat.interruption().unwrap();
+    for id in [3, 4, 5] {
+        seat.offer(&message(id));
+    }
+    assert_eq!(ids(&socket), [1], "held back until it is known what was missed");
+    seat.catch_up(interruption, backlog([2, 3], 3));
+    seat.offer(&message(3));
+    seat.offer(&message(6));
+    assert_eq!(ids(&socket), [2, 3, 4, 5, 6]);
+    assert!(seat.interruption().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_during_another_loses_nothing() {
+    let (seat, socket) = open_seat().await;
+    seat.offer(&message(1));
+    seat.interrupt();
+    let first = seat.interruption().unwrap();
+    seat.interrupt();
+    seat.catch_up(first, backlog([2, 3], 3));
+    seat.offer(&message(5));
+    assert_eq!(ids(&socket), [1], "the second is not made up for");
+    seat.catch_up(seat.interruption().unwrap(), backlog([4, 5], 5));
+    assert_eq!(ids(&socket), [2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_seat_stays_held_when_an_interruption_is_over() {
+    let (seat, socket) = open_seat().await;
+    seat.hold();
+    seat.interrupt();
+    seat.offer(&message(2));
+    seat.catch_up(seat.interruption().unwrap(), backlog([1, 2], 2));
+    assert_eq!(ids(&socket), NOTHING);
+    seat.release();
+    assert_eq!(ids(&socket), [1, 2]);
 }
