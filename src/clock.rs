@@ -90,7 +90,6 @@ impl Clock {
     }
 
     /// The time.
-    #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
     pub fn now(&self) -> Timestamp {
         match self.0 {
             Source::System => system_time(),

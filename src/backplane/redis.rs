@@ -43,6 +43,7 @@ use deadlines::Deadlines;
 use keys::Keys;
 use link::Link;
 use nodes::Nodes;
+use script::Scripts;
 
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,7 @@ pub struct Redis {
     receiver: Arc<dyn Receiver>,
     link: Link,
     wanted: Arc<Wanted>,
+    scripts: Scripts,
     cache: Cache,
     deadlines: Deadlines,
     nodes: Nodes,
@@ -88,8 +90,10 @@ impl Redis {
         receiver: Arc<dyn Receiver>,
     ) -> Arc<Self> {
         let node = NodeId::random();
+        let keys = Keys::new(&config.key_prefix, config.db);
         Arc::new(Self {
-            keys: Keys::new(&config.key_prefix, config.db),
+            scripts: Scripts::new(&keys, &retention),
+            keys,
             link: Link::new(config.timeout),
             config,
             retention,
@@ -118,10 +122,6 @@ impl Redis {
     /// When something that is asked for now will have been given up, by the clock of Redis.
     fn not_after(&self) -> u64 {
         self.clock.now().plus(self.link.timeout()).0
-    }
-
-    fn inbox_limits(&self) -> (usize, usize, u64) {
-        (self.retention.inbox_messages, self.retention.inbox_bytes, millis(self.retention.inbox_ttl))
     }
 }
 

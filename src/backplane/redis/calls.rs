@@ -10,7 +10,7 @@ use crate::backplane::redis::cache::Seen;
 use crate::backplane::redis::directory::devices_of;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, message, millis, record, script};
+use crate::backplane::redis::{Redis, message, millis, record};
 use crate::backplane::{Calls, Commit, Committed, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
 use crate::call::{Call, State};
 use crate::ids::{CallId, RequestId, UserId};
@@ -30,21 +30,21 @@ impl Calls for Redis {
 
     async fn load(&self, id: CallId) -> Result<Option<Stored>, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::LOAD, &self.keys);
+            let mut command = self.scripts.load.command();
             command.arg(id.to_string());
             command
         };
-        let text: Option<String> = self.link.run(Lane::Fast, &script::LOAD, command).await?;
+        let text: Option<String> = self.link.run(Lane::Fast, &self.scripts.load, command).await?;
         text.map(|text| self.note(&text)).transpose()
     }
 
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::LIVE, &self.keys);
+            let mut command = self.scripts.live.command();
             command.arg(user.as_str());
             command
         };
-        let texts: Vec<String> = self.link.run(Lane::Fast, &script::LIVE, command).await?;
+        let texts: Vec<String> = self.link.run(Lane::Fast, &self.scripts.live, command).await?;
         Ok(self.listed(&texts))
     }
 
@@ -56,12 +56,12 @@ impl Calls for Redis {
     ) -> Result<Prospect, Unavailable> {
         let request = request.map(|request| Keys::request(caller, request)).unwrap_or_default();
         let command = |_| {
-            let mut command = script::run(&script::PROSPECT, &self.keys);
+            let mut command = self.scripts.prospect.command();
             command.arg(caller.as_str()).arg(callee.as_str()).arg(&request);
             command
         };
         let (repeated, caller_calls, callee_calls, devices): (Value, Vec<String>, Vec<String>, Vec<String>) =
-            self.link.run(Lane::Fast, &script::PROSPECT, command).await?;
+            self.link.run(Lane::Fast, &self.scripts.prospect, command).await?;
         Ok(Prospect {
             repeated: made_before(&repeated),
             caller_calls: self.listed(&caller_calls),
@@ -92,27 +92,25 @@ impl Calls for Redis {
         let messages: Vec<_> = outbox
             .iter()
             .map(|outgoing| {
-                let size = outgoing.payload.size();
-                let body = message::write(&outgoing.audience, &outgoing.payload);
-                (outgoing.user.as_str(), message::class(&outgoing.payload), size, body)
+                let entry = message::write(&outgoing.audience, &outgoing.payload, &token, revision);
+                (outgoing.user.as_str(), message::class(&outgoing.payload), outgoing.payload.size(), entry)
             })
             .collect();
         let not_after = self.not_after();
         let command = |_| {
-            let mut command = script::run(&script::COMMIT, &self.keys);
-            command.arg(call.id.to_string()).arg(before.map(|at| at.to_string()).unwrap_or_default());
+            let mut command = self.scripts.commit.command();
+            command.arg(not_after).arg(call.id.to_string()).arg(before.map(|at| at.to_string()).unwrap_or_default());
             command.arg(&token).arg(revision).arg(&text).arg(u8::from(call.is_live()));
             command.arg(call.deadline().map(|at| at.0.to_string()).unwrap_or_default());
             command.arg(millis(self.documented_ttl(&call)));
             command.arg(call.caller.user.as_str()).arg(call.callee.as_str()).arg(lists.0.0).arg(lists.1.0);
-            command.arg(&request).arg(millis(self.retention.inbox_ttl)).arg(self.inbox_limits());
-            command.arg(not_after);
-            for (user, class, size, body) in &messages {
-                command.arg(*user).arg(*class).arg(*size).arg(body);
+            command.arg(&request);
+            for (user, class, size, entry) in &messages {
+                command.arg(*user).arg(*class).arg(*size).arg(entry);
             }
             command
         };
-        let answer: Value = self.link.run(Lane::Fast, &script::COMMIT, command).await?;
+        let answer: Value = self.link.run(Lane::Fast, &self.scripts.commit, command).await?;
         match answer {
             Value::Int(1) => {
                 if let Some(at) = call.deadline() {

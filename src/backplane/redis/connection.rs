@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bb8_redis::{RedisConnectionManager, bb8};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, FromRedisValue, RedisError, Script};
+use redis::{Client, Cmd, FromRedisValue, RedisError};
 
 use crate::backplane::redis::address::connection_config;
 use crate::backplane::redis::channels::Channels;
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::script;
+use crate::backplane::redis::script::{Script, Scripts};
 
 /// Connections for what is long.
 const POOL_SIZE: u32 = 4;
@@ -35,10 +35,11 @@ impl Connection {
         client: &Client,
         timeout: Duration,
         channels: Channels,
+        scripts: &Scripts,
     ) -> Result<Self, RedisError> {
         let mut commands = client.get_multiplexed_async_connection_with_config(&connection_config(timeout)).await?;
-        for script in script::all() {
-            script.load_async(&mut commands).await?;
+        for script in scripts.all() {
+            script.load(&mut commands).await?;
         }
         let manager = RedisConnectionManager::new(client.get_connection_info().clone())?;
         let pool = bb8::Pool::builder()
@@ -78,6 +79,11 @@ impl Connection {
         }
     }
 
+    /// Whether the connections that listen answer.
+    pub(super) async fn hears(&self) -> bool {
+        matches!(tokio::time::timeout(PING_TIMEOUT, self.channels.ping()).await, Ok(Ok(())))
+    }
+
     /// Whether every connection answers.
     pub(super) async fn is_alive(&self) -> bool {
         let mut commands = self.commands.clone();
@@ -97,7 +103,7 @@ async fn evaluate<T: FromRedisValue>(
     match command.query_async(connection).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {
             // Somebody has emptied the cache of scripts.
-            script.load_async(connection).await?;
+            script.load(connection).await?;
             command.query_async(connection).await
         }
         answer => answer,

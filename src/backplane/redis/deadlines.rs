@@ -1,5 +1,6 @@
 //! Calls that are due. Truth is the sorted set of deadlines, from which any node takes what has passed, for a second at a time.
-//! It is looked at when a deadline passes that was set here, and ten times a second for those of others. Where Redis says which
+//! It is looked at when a deadline passes that was set here, and by and by for those of others: twenty times a second by all
+//! nodes together. Where Redis says which
 //! keys have expired, the nodes elect who acts on a timer at once; nothing depends on it, as such notices come late, or never.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -10,13 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::backplane::Unavailable;
+use crate::backplane::redis::Redis;
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, script};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 
-/// How often the deadlines of all nodes are looked at.
+/// How often the deadlines of all nodes are looked at by each of two. With more nodes each looks less often, so that looking costs
+/// no more; but at least once a second, as a node may have died with its deadlines.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+const LONGEST_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A deadline further away than this is not remembered here: looking ten times a second finds it.
 const HORIZON: Duration = Duration::from_secs(600);
 /// Expired timers that wait for an election; beyond it they wait to be found.
@@ -123,7 +126,8 @@ impl Redis {
                 Err(Unavailable) => {}
             }
             self.deadlines.sweeps.fetch_add(1, Ordering::SeqCst);
-            let sweep = tokio::time::sleep(SWEEP_INTERVAL);
+            let interval = (SWEEP_INTERVAL * self.nodes.alive().max(2) / 2).min(LONGEST_SWEEP_INTERVAL);
+            let sweep = tokio::time::sleep(interval);
             tokio::pin!(sweep);
             // Waits for the next look, for a deadline of this node, and for a timer to expire.
             loop {
@@ -133,7 +137,7 @@ impl Redis {
                 }
                 tokio::select! {
                     () = &mut sweep => break,
-                    () = tokio::time::sleep(own.unwrap_or(SWEEP_INTERVAL)), if own.is_some() => {}
+                    () = tokio::time::sleep(own.unwrap_or(interval)), if own.is_some() => {}
                     () = self.deadlines.changed.notified() => {}
                 }
             }
@@ -155,12 +159,12 @@ impl Redis {
             && let Some(call) = self.deadlines.next_expired()
         {
             let command = |_| {
-                let mut command = script::run(&script::ELECT, &self.keys);
+                let mut command = self.scripts.elect.command();
                 command.arg(call.to_string()).arg(self.node.as_str());
                 command
             };
             // A lost election is as good as none: the deadline is found all the same.
-            if self.link.run::<u8>(Lane::Fast, &script::ELECT, command).await == Ok(1) {
+            if self.link.run::<u8>(Lane::Fast, &self.scripts.elect, command).await == Ok(1) {
                 won.push(call);
             }
         }
@@ -169,11 +173,11 @@ impl Redis {
 
     async fn claim(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::CLAIM, &self.keys);
+            let mut command = self.scripts.claim.command();
             command.arg(limit);
             command
         };
-        let due: Vec<String> = self.link.run(Lane::Fast, &script::CLAIM, command).await?;
+        let due: Vec<String> = self.link.run(Lane::Fast, &self.scripts.claim, command).await?;
         Ok(due.iter().filter_map(|id| CallId::parse(id)).collect())
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, millis, script};
+use crate::backplane::redis::{Redis, millis};
 use crate::backplane::{Abandoned, Attached, Device, Directory, Position, Registration, Renewed, Unavailable};
 use crate::call::Text;
 use crate::clock::Timestamp;
@@ -39,12 +39,11 @@ impl Directory for Redis {
                 // Waits for the other node. If it is quiet, the device counts as lost with all that was known of it.
                 tokio::time::timeout(HAND_OVER_TIMEOUT, handed_over.told()).await.unwrap_or_default()
             };
-            match position {
-                Some(position) => attached.position = Some(position),
-                None => {
-                    attached.position.get_or_insert_default();
-                    attached.lost_at = Some(self.clock.now());
-                }
+            if position.is_some() {
+                attached.position = position;
+            } else {
+                attached.position.get_or_insert_default();
+                attached.lost_at = Some(self.clock.now());
             }
         } else if let Some(at) = lost_at.parse().ok().filter(|at| *at > 0) {
             attached.position.get_or_insert_default();
@@ -89,11 +88,11 @@ impl Directory for Redis {
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::DEVICES, &self.keys);
+            let mut command = self.scripts.devices.command();
             command.arg(user.as_str());
             command
         };
-        let fields: Vec<String> = self.link.run(Lane::Fast, &script::DEVICES, command).await?;
+        let fields: Vec<String> = self.link.run(Lane::Fast, &self.scripts.devices, command).await?;
         Ok(devices_of(&fields, self))
     }
 
@@ -129,7 +128,7 @@ impl Redis {
             renewed.map_or(("", Position::default()), |(device, at)| (device.as_str(), at));
         let not_after = self.not_after();
         let command = |_| {
-            let mut command = script::run(&script::ATTACH, &self.keys);
+            let mut command = self.scripts.attach.command();
             command.arg(user.as_str()).arg(device.as_ref().map_or("", DeviceId::as_str)).arg(session.as_str());
             command.arg(self.node.as_str()).arg(at.0).arg(&documented);
             command.arg(push_token.as_ref().map_or("", Text::as_str)).arg(millis(self.retention.inbox_ttl));
@@ -137,7 +136,7 @@ impl Redis {
             command.arg(position.received.0).arg(position.described.0).arg(not_after);
             command
         };
-        self.link.run(Lane::Fast, &script::ATTACH, command).await
+        self.link.run(Lane::Fast, &self.scripts.attach, command).await
     }
 
     async fn write_detached(
@@ -148,12 +147,12 @@ impl Redis {
         position: Position,
     ) -> Result<Option<DeviceId>, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::DETACH, &self.keys);
+            let mut command = self.scripts.detach.command();
             command.arg(user.as_str()).arg(session.as_str()).arg(how);
             command.arg(position.received.0).arg(position.described.0).arg(PRESENCE_TTL.as_secs());
             command
         };
-        let device: Option<String> = self.link.run(Lane::Fast, &script::DETACH, command).await?;
+        let device: Option<String> = self.link.run(Lane::Fast, &self.scripts.detach, command).await?;
         Ok(device.and_then(|device| DeviceId::parse(&device)))
     }
 }

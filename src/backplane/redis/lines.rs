@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::backplane::redis::channels::{Listener, give_up};
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, message, millis, script};
+use crate::backplane::redis::{Redis, message, record};
 use crate::backplane::{Backlog, Lines, Outgoing, Payload, Sent, Unavailable, Version};
 use crate::ids::{CallId, EventId, UserId};
 
@@ -35,17 +35,19 @@ impl Lines for Redis {
 
     async fn send(&self, outgoing: Outgoing, upon: Option<(CallId, Version)>) -> Result<Sent, Unavailable> {
         let Outgoing { user, audience, payload } = outgoing;
-        let (token, body) = (self.token(), message::write(&audience, &payload));
+        let token = self.token();
+        let revision = upon.map(|(_, version)| version.0);
+        let entry = message::write(&audience, &payload, &token, revision.unwrap_or_default());
+        let head = revision.map(record::head).unwrap_or_default();
         let not_after = self.not_after();
         let command = |is_repeat: bool| {
-            let mut command = script::run(&script::SEND, &self.keys);
-            command.arg(payload.call_id().to_string());
-            command.arg(upon.map(|(_, version)| version.0.to_string()).unwrap_or_default());
-            command.arg(&token).arg(u8::from(is_repeat)).arg(user.as_str()).arg(message::class(&payload));
-            command.arg(payload.size()).arg(self.inbox_limits()).arg(&body).arg(not_after);
+            let mut command = self.scripts.send.command();
+            command.arg(not_after).arg(payload.call_id().to_string()).arg(&head).arg(user.as_str());
+            command.arg(message::class(&payload)).arg(payload.size());
+            command.arg(if is_repeat { token.as_str() } else { "" }).arg(&entry);
             command
         };
-        let sent: i8 = self.link.run(Lane::Fast, &script::SEND, command).await?;
+        let sent: i8 = self.link.run(Lane::Fast, &self.scripts.send, command).await?;
         match sent {
             1 => Ok(Sent::Done),
             0 => Ok(Sent::Stale),
@@ -55,12 +57,12 @@ impl Lines for Redis {
 
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         let command = |_| {
-            let mut command = script::run(&script::READ, &self.keys);
-            command.arg(user.as_str()).arg(after.0).arg(millis(self.retention.inbox_ttl));
+            let mut command = self.scripts.read.command();
+            command.arg(user.as_str()).arg(after.0);
             command
         };
         let (last, entries, records): (u64, Vec<String>, Vec<Option<String>>) =
-            self.link.run(Lane::Long, &script::READ, command).await?;
+            self.link.run(Lane::Long, &self.scripts.read, command).await?;
         let mut messages: Vec<_> = entries.iter().filter_map(|entry| message::read_kept(entry)).collect();
         messages.sort_by_key(|kept| kept.delivery.id);
         let records: Vec<_> = records.into_iter().flatten().collect();
@@ -71,7 +73,7 @@ impl Lines for Redis {
 impl Listener for Redis {
     fn published(&self, channel: &str, payload: &str) {
         if let Some(user) = self.keys.user_of(channel) {
-            let (Some(user), Some((delivery, revision))) = (UserId::parse(user), message::read_published(payload))
+            let (Some(user), Some((delivery, _, revision))) = (UserId::parse(user), message::read_published(payload))
             else {
                 tracing::warn!("a message that this release cannot read was passed over");
                 return;

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 
 use crate::backplane::Unavailable;
 use crate::backplane::redis::connection::Connection;
+use crate::backplane::redis::script::Script;
 
 /// The link to Redis.
 pub(super) struct Link {

@@ -61,8 +61,12 @@ pub(super) fn class(payload: &Payload) -> &'static str {
     }
 }
 
-/// The text of a message.
-pub(super) fn write(audience: &Audience, payload: &Payload) -> String {
+/// An entry of an inbox, after the place and the time that Redis gives it: `size call token revision body`.
+pub(super) fn write(audience: &Audience, payload: &Payload, token: &str, revision: u64) -> String {
+    format!("{} {} {token} {revision} {}", payload.size(), payload.call_id(), body(audience, payload))
+}
+
+fn body(audience: &Audience, payload: &Payload) -> String {
     let call = payload.call_id().to_string();
     let borrowed = |text: &'_ Option<Text>| text.as_ref().map(|text| Cow::Owned(text.as_str().to_owned()));
     let mut json = Json { call: &call, ..Json::default() };
@@ -175,23 +179,24 @@ fn signal(json: &Json<'_>, call_id: CallId, kind: SignalKind) -> Option<Payload>
     Some(Payload::Signal(Signal { call_id, from, at: Timestamp(json.at), kind, media }))
 }
 
-/// A message as it was published, and the revision of the call it came of: `id sent_at revision body`.
-pub(super) fn read_published(text: &str) -> Option<(Delivery, u64)> {
-    let mut parts = text.splitn(4, ' ');
-    let id = parts.next()?.parse().ok()?;
-    let _sent_at = parts.next()?;
-    let revision = parts.next()?.parse().ok()?;
-    Some((delivery(id, parts.next()?)?, revision))
-}
-
-/// A message as it lies in an inbox: `id sent_at reached_nobody size call token revision body`.
-pub(super) fn read_kept(text: &str) -> Option<Kept> {
-    let mut parts = text.splitn(8, ' ');
+/// An entry as it was published, `id sent_at size call token revision body`: the message, when it was sent, and the revision of
+/// the call it came of.
+pub(super) fn read_published(text: &str) -> Option<(Delivery, Timestamp, u64)> {
+    let mut parts = text.splitn(7, ' ');
     let id = parts.next()?.parse().ok()?;
     let sent_at = Timestamp(parts.next()?.parse().ok()?);
-    let reached_nobody = parts.next()? == "1";
-    let body = parts.nth(4)?;
-    Some(Kept { delivery: delivery(id, body)?, sent_at, reached_nobody })
+    let revision = parts.nth(3)?.parse().ok()?;
+    Some((delivery(id, parts.next()?)?, sent_at, revision))
+}
+
+/// An entry as it lies in an inbox: with a `!` in front, if no node listened.
+pub(super) fn read_kept(text: &str) -> Option<Kept> {
+    let (reached_nobody, text) = match text.strip_prefix('!') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let (delivery, sent_at, _) = read_published(text)?;
+    Some(Kept { delivery, sent_at, reached_nobody })
 }
 
 fn delivery(id: u64, body: &str) -> Option<Delivery> {
@@ -252,25 +257,25 @@ mod tests {
         let device = DeviceId::parse("b \"1").unwrap();
         for audience in [Audience::All, Audience::Only(device.clone()), Audience::Except(device)] {
             for payload in every_payload() {
-                let body = write(&audience, &payload);
-                let kept = read_kept(&format!("12 34 1 56 call token 3 {body}")).unwrap();
+                let entry = format!("12 34 {}", write(&audience, &payload, "token", 3));
+                let kept = read_kept(&format!("!{entry}")).unwrap();
                 let expected =
                     Delivery { id: EventId(12), audience: audience.clone(), payload: payload.clone().into() };
                 assert_eq!(kept, Kept { delivery: expected.clone(), sent_at: Timestamp(34), reached_nobody: true });
-                assert_eq!(read_published(&format!("12 34 3 {body}")), Some((expected, 3)));
+                assert_eq!(read_published(&entry), Some((expected, Timestamp(34), 3)));
             }
         }
     }
 
     #[test]
     fn what_is_not_known_is_passed_over() {
-        let known = write(&Audience::All, &every_payload()[1]);
+        let known = body(&Audience::All, &every_payload()[1]);
         let newer = known.replacen('{', r#"{"trace":"00-ab","#, 1);
         assert_eq!(read(&newer), read(&known));
         for bad in [known.replace("accepted", "held"), "{}".into(), "x".into(), String::new()] {
             assert_eq!(read(&bad), None, "{bad}");
         }
         assert_eq!(read_published("12 34"), None);
-        assert_eq!(read_kept("12 34 1 56 call token 3 {}"), None);
+        assert_eq!(read_kept("12 34 56 call token 3 {}"), None);
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::backplane::redis::Redis;
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, script};
 use crate::backplane::{Abandoned, Position, Unavailable};
 use crate::clock::Timestamp;
 use crate::ids::{DeviceId, EventId, NodeId, SessionId, UserId};
@@ -33,6 +33,7 @@ struct View {
     dead: HashSet<String>,
     grace_until: Timestamp,
     beaten_at: Option<u64>,
+    alive: u32,
 }
 
 /// Something to be told to another node.
@@ -64,9 +65,11 @@ impl Nodes {
             nodes.iter().filter(is_dead).map(|(node, _)| node.clone()).collect()
         };
         let is_any = !dead.is_empty();
+        let alive = u32::try_from(nodes.len() - dead.len()).unwrap_or(u32::MAX);
         let mut view = self.view.lock();
         view.dead = dead;
         view.grace_until = Timestamp(grace_until);
+        view.alive = alive;
         drop(view);
         if is_any {
             self.changed.notify_one();
@@ -87,6 +90,11 @@ impl Nodes {
     /// Whether a node is alive, as far as is known.
     pub(super) fn is_alive(&self, node: &str) -> bool {
         !self.view.lock().dead.contains(node)
+    }
+
+    /// How many nodes are alive, as far as is known: at least this one.
+    pub(super) fn alive(&self) -> u32 {
+        self.view.lock().alive.max(1)
     }
 
     /// Until when everybody is excused, because Redis or all nodes had been away.
@@ -179,11 +187,11 @@ impl Redis {
                 continue;
             };
             let command = |_| {
-                let mut command = script::run(&script::ABANDONED, &self.keys);
+                let mut command = self.scripts.abandoned.command();
                 command.arg(&dead).arg(self.node.as_str()).arg(limit);
                 command
             };
-            let found: Vec<String> = self.link.run(Lane::Long, &script::ABANDONED, command).await?;
+            let found: Vec<String> = self.link.run(Lane::Long, &self.scripts.abandoned, command).await?;
             let abandoned: Vec<_> = found.chunks_exact(3).filter_map(abandoned).collect();
             if abandoned.is_empty() {
                 // All is done, or somebody else is at it; if not, it will be found again.
@@ -198,12 +206,12 @@ impl Redis {
     /// Is heard of no more, unless sessions are left behind.
     pub(super) async fn say_farewell(&self) {
         let command = |_| {
-            let mut command = script::run(&script::ABANDONED, &self.keys);
+            let mut command = self.scripts.abandoned.command();
             command.arg(self.node.as_str()).arg(self.node.as_str()).arg(0);
             command
         };
         // If nobody hears it, this node will count as dead.
-        let _ = self.link.run::<Vec<String>>(Lane::Fast, &script::ABANDONED, command).await;
+        let _ = self.link.run::<Vec<String>>(Lane::Fast, &self.scripts.abandoned, command).await;
     }
 }
 

@@ -1,64 +1,117 @@
-//! The scripts that Redis runs: each is one step that happens whole or not at all.
+//! The scripts that Redis runs: each is one step that happens whole or not at all. What does not change while a node lives is
+//! written into them rather than sent with every run.
 
-use std::sync::LazyLock;
-
-use redis::{Cmd, Script};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisError};
 
 use crate::backplane::redis::keys::Keys;
+use crate::backplane::redis::{Retention, millis};
 
-const SHARED: &str = include_str!("scripts/shared.lua");
+/// A script, ready to run.
+pub(super) struct Script(redis::Script);
+
+impl Script {
+    /// A run of it; its arguments follow.
+    pub(super) fn command(&self) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.0.get_hash()).arg(0);
+        command
+    }
+
+    /// Makes it known to Redis.
+    pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        self.0.load_async(connection).await.map(drop)
+    }
+}
+
+macro_rules! part {
+    ($name:ident) => {
+        include_str!(concat!("scripts/part_", stringify!($name), ".lua"))
+    };
+}
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident: $file:literal,)*) => {
-        $(
-            $(#[$doc])*
-            pub(super) static $name: LazyLock<Script> =
-                LazyLock::new(|| Script::new(&format!("{SHARED}{}", include_str!(concat!("scripts/", $file)))));
-        )*
-
+    ($($(#[$doc:meta])* $name:ident [$($part:ident)*],)*) => {
         /// Every script there is.
-        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
-            [$(&*$name),*].into_iter()
+        pub(super) struct Scripts {
+            $($(#[$doc])* pub(super) $name: Script,)*
+        }
+
+        impl Scripts {
+            /// The scripts of a node with these names and this much to keep.
+            pub(super) fn new(keys: &Keys, retention: &Retention) -> Self {
+                let constants = constants(keys, retention);
+                Self {
+                    $($name: Script(redis::Script::new(&[
+                        constants.as_str(),
+                        $(part!($part),)*
+                        include_str!(concat!("scripts/", stringify!($name), ".lua")),
+                    ].concat())),)*
+                }
+            }
+
+            /// All of them.
+            pub(super) fn all(&self) -> impl Iterator<Item = &Script> {
+                [$(&self.$name),*].into_iter()
+            }
         }
     };
 }
 
 scripts! {
     /// Sessions of a dead node.
-    ABANDONED: "abandoned.lua",
+    abandoned [],
     /// Connects a device.
-    ATTACH: "attach.lua",
+    attach [time alive live],
     /// A sign of life.
-    BEAT: "beat.lua",
+    beat [time],
     /// Calls that are due.
-    CLAIM: "claim.lua",
+    claim [time],
     /// Changes a call.
-    COMMIT: "commit.lua",
-    /// The devices of a user.
-    DEVICES: "devices.lua",
+    commit [time record inbox close],
     /// Disconnects a device.
-    DETACH: "detach.lua",
+    detach [time alive],
+    /// The devices of a user.
+    devices [],
     /// Takes one call that is due.
-    ELECT: "elect.lua",
+    elect [time],
     /// The live calls of a user.
-    LIVE: "live.lua",
+    live [live],
     /// One call.
-    LOAD: "load.lua",
+    load [record],
     /// What a new call is decided upon.
-    PROSPECT: "prospect.lua",
+    prospect [live],
     /// What is kept for a user.
-    READ: "read.lua",
+    read [time record live inbox],
     /// Puts back a call.
-    RESTORE: "restore.lua",
+    restore [time record],
     /// Sends a message.
-    SEND: "send.lua",
+    send [time inbox],
     /// Keeps the documented records of calls that go on.
-    TOUCH: "touch.lua",
+    touch [],
 }
 
-/// A run of `script`; the arguments of its own follow.
-pub(super) fn run(script: &Script, keys: &Keys) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(0).arg(keys.prefix()).arg(keys.channels());
-    command
+fn constants(keys: &Keys, retention: &Retention) -> String {
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
+    format!(
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL = {inbox_messages}, {inbox_bytes}, {}\n",
+        quoted(keys.prefix()),
+        quoted(keys.channels()),
+        millis(*inbox_ttl),
+    )
+}
+
+/// A text as Lua spells it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_cannot_end_its_quotes() {
+        assert_eq!(quoted(r"a'b\c"), r"'a\'b\\c'");
+    }
 }

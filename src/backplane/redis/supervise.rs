@@ -18,7 +18,7 @@ use crate::backplane::redis::checks::{self, Findings, Unfit};
 use crate::backplane::redis::connection::Connection;
 use crate::backplane::redis::link::{Lane, plain};
 use crate::backplane::redis::nodes::Answer;
-use crate::backplane::redis::{Redis, millis, record, script};
+use crate::backplane::redis::{Redis, millis, record};
 use crate::call::State;
 use crate::clock::Timestamp;
 
@@ -107,7 +107,7 @@ impl Redis {
             patience.await;
             self.link.set_down();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn open_after(
@@ -124,7 +124,7 @@ impl Redis {
         let listener: Arc<dyn Listener> = self.clone();
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
         let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own).await?;
-        let connection = Connection::open(generation, &client, self.link.timeout(), channels).await?;
+        let connection = Connection::open(generation, &client, self.link.timeout(), channels, &self.scripts).await?;
         let findings = checks::check(&mut connection.commands()).await?;
         self.beat(&connection).await?;
         Ok((connection, findings))
@@ -160,17 +160,18 @@ impl Redis {
     }
 
     async fn check_pulse(&self, connection: &Connection) -> bool {
-        let beaten = async { connection.is_alive().await && self.beat(connection).await.is_ok() };
-        tokio::time::timeout(2 * BEAT_INTERVAL, beaten).await.unwrap_or(false)
+        let (hears, beaten) =
+            tokio::join!(connection.hears(), tokio::time::timeout(BEAT_INTERVAL, self.beat(connection)));
+        hears && matches!(beaten, Ok(Ok(())))
     }
 
     /// Gives a sign of life, hears of the other nodes, and sets the clock.
     async fn beat(&self, connection: &Connection) -> Result<(), redis::RedisError> {
-        let mut command = script::run(&script::BEAT, &self.keys);
+        let mut command = self.scripts.beat.command();
         command.arg(self.node.as_str()).arg(u8::from(self.nodes.has_beaten()));
         let asked_at = self.clock.now();
         let (now, grace, nodes): (u64, u64, Vec<(String, u64)>) =
-            connection.run(Lane::Fast, &script::BEAT, command).await?;
+            connection.run(Lane::Fast, &self.scripts.beat, command).await?;
         self.set_clock(asked_at, Timestamp(now));
         self.nodes.note(now, grace, &nodes);
         if self.nodes.note_beat(now) > MISSED_FOR_MS {
@@ -219,13 +220,13 @@ impl Redis {
         let Seen { call, revision, foreign } = seen;
         let text = record::write(call, *revision, &self.token(), foreign.clone());
         let command = |_| {
-            let mut command = script::run(&script::RESTORE, &self.keys);
+            let mut command = self.scripts.restore.command();
             command.arg(call.id.to_string()).arg(*revision).arg(&text).arg(u8::from(call.is_live()));
             command.arg(call.deadline().map(|at| at.0.to_string()).unwrap_or_default());
             command.arg(millis(self.documented_ttl(call))).arg(call.caller.user.as_str()).arg(call.callee.as_str());
             command
         };
-        let is_restored = self.link.run::<u8>(Lane::Fast, &script::RESTORE, command).await == Ok(1);
+        let is_restored = self.link.run::<u8>(Lane::Fast, &self.scripts.restore, command).await == Ok(1);
         if is_restored && let Some(at) = call.deadline() {
             self.deadlines.set(at, call.id, self.clock.now());
         }
@@ -251,9 +252,9 @@ impl Redis {
                 if calls.is_empty() {
                     break;
                 }
-                let mut command = script::run(&script::TOUCH, &self.keys);
+                let mut command = self.scripts.touch.command();
                 command.arg(millis(ACCEPTED_TTL)).arg(&calls);
-                connection.run::<u64>(Lane::Long, &script::TOUCH, command).await?;
+                connection.run::<u64>(Lane::Long, &self.scripts.touch, command).await?;
             }
             Ok::<_, redis::RedisError>(())
         };
@@ -281,7 +282,7 @@ impl Redis {
             Ok(Ok(())) => tracing::info!("Redis says when timers expire: deadlines are acted on at once"),
             Ok(Err(_)) => {}
             Err(_) => tracing::info!(
-                "Redis does not say when timers expire (notify-keyspace-events lacks Ex): deadlines are looked for ten times a second"
+                "Redis does not say when timers expire (notify-keyspace-events lacks Ex): deadlines are looked for by and by"
             ),
         }
     }

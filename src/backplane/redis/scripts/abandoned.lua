@@ -1,23 +1,23 @@
--- Sessions of a node that has died, for one heir at a time. ARGV: 3 the dead node, 4 its heir, 5 most sessions.
+-- Sessions of a node that has died, for one heir at a time. ARGV: 1 the dead node, 2 its heir, 3 most sessions.
 -- Answers session, user and device in turn; nothing where there is another heir, or nothing left to do.
-local dead, heir = ARGV[3], ARGV[4]
-local claim, sessions = prefix .. 'claim:node:' .. dead, prefix .. 'sessions:node:' .. dead
+local dead, heir = ARGV[1], ARGV[2]
+local claim, sessions = PREFIX .. 'claim:node:' .. dead, PREFIX .. 'sessions:node:' .. dead
 local claimed = redis.call('GET', claim)
 if claimed and claimed ~= heir then return {} end
 redis.call('SET', claim, heir, 'PX', 5000)
 local found = {}
-for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[5])) do
+for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[3])) do
   local session, user = string.match(member, '^(%S+) (.*)$')
-  local device = redis.call('HGET', prefix .. 'devices:user:' .. user, 's:' .. session)
+  local device = redis.call('HGET', PREFIX .. 'devices:user:' .. user, 's:' .. session)
   if device then
     found[#found + 1], found[#found + 2], found[#found + 3] = session, user, device
   else
     redis.call('SREM', sessions, member)
-    redis.call('DEL', prefix .. 'user:socket:' .. session)
+    redis.call('DEL', PREFIX .. 'user:socket:' .. session)
   end
 end
 if redis.call('EXISTS', sessions) == 0 then
-  redis.call('ZREM', prefix .. 'nodes', dead)
+  redis.call('ZREM', PREFIX .. 'nodes', dead)
   redis.call('DEL', claim)
 end
 return found

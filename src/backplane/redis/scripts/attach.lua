@@ -1,14 +1,14 @@
 -- Connects a device, or writes down again that it is connected.
--- ARGV: 3 user, 4 device or '' if it has no name, 5 session, 6 node, 7 when it registered, 8 the documented session record,
--- 9 push token or '', 10 ms that devices are remembered, 11 's' of the documented keys, 12 most devices, 13 '' or, to renew,
--- the device; 14 and 15 its position,
--- 16 when it is too late.
+-- ARGV: 1 user, 2 device or '' if it has no name, 3 session, 4 node, 5 when it registered, 6 the documented session record,
+-- 7 push token or '', 8 ms that devices are remembered, 9 's' of the documented keys, 10 most devices, 11 '' or, to renew,
+-- the device; 12 and 13 its position,
+-- 14 when it is too late.
 -- Answers `displaced`, `late`, or: device, received and described or '-', when the last holder was lost or 0, the session and the node
 -- that were displaced or ''.
-local user, named, session, node, at = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-local ttl, renewed = tonumber(ARGV[10]), ARGV[13] ~= ''
-local key = prefix .. 'devices:user:' .. user
-if is_too_late(ARGV[16]) then return { 'late' } end
+local user, named, session, node, at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local ttl, renewed = tonumber(ARGV[8]), ARGV[11] ~= ''
+local key = PREFIX .. 'devices:user:' .. user
+if now > tonumber(ARGV[14]) then return { 'late' } end
 
 -- A device is `session|node|received|described|seen|is_named|lost_at`.
 local function device_of(text)
@@ -62,7 +62,7 @@ local function make_room(most)
   if count >= most and oldest then forget(oldest, oldest_record) end
 end
 
-local device = renewed and ARGV[13] or named
+local device = renewed and ARGV[11] or named
 if device == '' then
   device = redis.call('HGET', key, 's:' .. session) or awaited_unnamed() or session
 end
@@ -81,36 +81,36 @@ if before then
     old_session, old_node = before.session, before.node
     if is_alive(old_node) then
       if old_node ~= node then
-        redis.call('PUBLISH', channels .. 'node:' .. old_node, 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user)
+        redis.call('PUBLISH', CHANNELS .. 'node:' .. old_node, 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user)
       end
     else
-      lost_at = redis.call('ZSCORE', prefix .. 'nodes', old_node) or whole(now)
+      lost_at = redis.call('ZSCORE', PREFIX .. 'nodes', old_node) or whole(now)
       old_node = ''
     end
     redis.call('HDEL', key, 's:' .. old_session)
-    redis.call('DEL', prefix .. 'user:socket:' .. old_session)
-    redis.call('SREM', prefix .. 'sessions:node:' .. before.node, old_session .. ' ' .. user)
+    redis.call('DEL', PREFIX .. 'user:socket:' .. old_session)
+    redis.call('SREM', PREFIX .. 'sessions:node:' .. before.node, old_session .. ' ' .. user)
   end
-elseif redis.call('HLEN', key) > tonumber(ARGV[12]) then
-  make_room(tonumber(ARGV[12]))
+elseif redis.call('HLEN', key) > tonumber(ARGV[10]) then
+  make_room(tonumber(ARGV[10]))
 end
 local answer = { device, received, described, lost_at, old_session, old_node }
 
-if renewed then received, described = ARGV[14], ARGV[15] end
+if renewed then received, described = ARGV[12], ARGV[13] end
 local record = table.concat({ session, node, received, described, whole(at), is_named, '0' }, '|')
-redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, ARGV[8], 's:' .. session, device)
-if ARGV[9] ~= '' then redis.call('HSET', key, 'push:' .. device, ARGV[9]) end
-redis.call('PEXPIRE', key, whole(math.max(ttl, tonumber(ARGV[11]) * 1000)))
-redis.call('SADD', prefix .. 'sessions:node:' .. node, session .. ' ' .. user)
-redis.call('SET', prefix .. 'user:socket:' .. session, user, 'EX', ARGV[11])
-local newest = prefix .. 'socket:user:' .. user
+redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, ARGV[6], 's:' .. session, device)
+if ARGV[7] ~= '' then redis.call('HSET', key, 'push:' .. device, ARGV[7]) end
+redis.call('PEXPIRE', key, whole(math.max(ttl, tonumber(ARGV[9]) * 1000)))
+redis.call('SADD', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
+redis.call('SET', PREFIX .. 'user:socket:' .. session, user, 'EX', ARGV[9])
+local newest = PREFIX .. 'socket:user:' .. user
 local is_newest = true
 if renewed then
   local current = redis.call('GET', newest)
   is_newest = not current or current == session
 end
 if is_newest then
-  redis.call('SET', newest, session, 'EX', ARGV[11])
-  redis.call('SET', prefix .. 'session:user:' .. user, ARGV[8], 'EX', ARGV[11])
+  redis.call('SET', newest, session, 'EX', ARGV[9])
+  redis.call('SET', PREFIX .. 'session:user:' .. user, ARGV[6], 'EX', ARGV[9])
 end
 return answer

@@ -1,13 +1,13 @@
--- A node gives a sign of life, and hears of the others. ARGV: 3 node, 4 '1' if it has done so before.
+-- A node gives a sign of life, and hears of the others. ARGV: 1 node, 2 '1' if it has done so before.
 -- Answers the time, until when nobody counts as dead, and the nodes with their last signs of life.
 -- Where nobody had given any for a while, Redis or all of them were away, and nobody is to blame. Where there is no trace of
 -- any, either Redis has lost it, or this is the very first.
-local last = tonumber(redis.call('GET', prefix .. 'nodes:beat') or '0')
-if now - last > 3000 and (last > 0 or ARGV[4] == '1') then
-  redis.call('SET', prefix .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
+local last = tonumber(redis.call('GET', PREFIX .. 'nodes:beat') or '0')
+if now - last > 3000 and (last > 0 or ARGV[2] == '1') then
+  redis.call('SET', PREFIX .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
 end
-redis.call('SET', prefix .. 'nodes:beat', whole(now))
-redis.call('ZADD', prefix .. 'nodes', whole(now), ARGV[3])
-redis.call('EXPIRE', prefix .. 'sessions:node:' .. ARGV[3], 172800)
-local grace = redis.call('GET', prefix .. 'nodes:grace') or '0'
-return { whole(now), grace, redis.call('ZRANGE', prefix .. 'nodes', 0, -1, 'WITHSCORES') }
+redis.call('SET', PREFIX .. 'nodes:beat', whole(now))
+redis.call('ZADD', PREFIX .. 'nodes', whole(now), ARGV[1])
+redis.call('EXPIRE', PREFIX .. 'sessions:node:' .. ARGV[1], 172800)
+local grace = redis.call('GET', PREFIX .. 'nodes:grace') or '0'
+return { whole(now), grace, redis.call('ZRANGE', PREFIX .. 'nodes', 0, -1, 'WITHSCORES') }

@@ -1,8 +1,8 @@
 -- Disconnects a session from its device.
--- ARGV: 3 user, 4 session, 5 'leave', 'forget' or 'bury', 6 and 7 position, 8 's' of the documented keys.
+-- ARGV: 1 user, 2 session, 3 'leave', 'forget' or 'bury', 4 and 5 position, 6 's' of the documented keys.
 -- Answers the device, or nothing where another session has it.
-local user, session, how = ARGV[3], ARGV[4], ARGV[5]
-local key = prefix .. 'devices:user:' .. user
+local user, session, how = ARGV[1], ARGV[2], ARGV[3]
+local key = PREFIX .. 'devices:user:' .. user
 local device = redis.call('HGET', key, 's:' .. session)
 local text = device and redis.call('HGET', key, 'at:' .. device)
 if not text then return false end
@@ -11,23 +11,23 @@ local holder, node, received, described, is_named =
 if holder ~= session then return false end
 
 redis.call('HDEL', key, 's:' .. session)
-redis.call('DEL', prefix .. 'user:socket:' .. session)
-redis.call('SREM', prefix .. 'sessions:node:' .. node, session .. ' ' .. user)
+redis.call('DEL', PREFIX .. 'user:socket:' .. session)
+redis.call('SREM', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
 if how == 'forget' then
   redis.call('HDEL', key, 'at:' .. device, 'json:' .. device, 'push:' .. device)
 else
   local lost_at = '0'
   if how == 'bury' then
-    lost_at = redis.call('ZSCORE', prefix .. 'nodes', node) or whole(now)
+    lost_at = redis.call('ZSCORE', PREFIX .. 'nodes', node) or whole(now)
   else
-    received, described = ARGV[6], ARGV[7]
+    received, described = ARGV[4], ARGV[5]
   end
   local record = table.concat({ '', '', received, described, whole(now), is_named, lost_at }, '|')
   redis.call('HSET', key, 'at:' .. device, record)
 end
 
 -- The documented keys name the newest device that is still connected.
-local newest, described_by = prefix .. 'socket:user:' .. user, prefix .. 'session:user:' .. user
+local newest, described_by = PREFIX .. 'socket:user:' .. user, PREFIX .. 'session:user:' .. user
 local named = redis.call('GET', newest)
 if named == session or not named then
   local fields = redis.call('HGETALL', key)
@@ -44,8 +44,8 @@ if named == session or not named then
     end
   end
   if other then
-    redis.call('SET', newest, values.session, 'EX', ARGV[8])
-    redis.call('SET', described_by, values['json:' .. other], 'EX', ARGV[8])
+    redis.call('SET', newest, values.session, 'EX', ARGV[6])
+    redis.call('SET', described_by, values['json:' .. other], 'EX', ARGV[6])
   else
     redis.call('DEL', newest)
     if how == 'forget' then redis.call('DEL', described_by) end

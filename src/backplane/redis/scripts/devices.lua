@@ -1,2 +1,2 @@
--- What is known of the devices of a user. ARGV: 3 user.
-return redis.call('HGETALL', prefix .. 'devices:user:' .. ARGV[3])
+-- What is known of the devices of a user. ARGV: 1 user.
+return redis.call('HGETALL', PREFIX .. 'devices:user:' .. ARGV[1])

@@ -1,6 +1,6 @@
--- One of the nodes that saw the timer of a call expire takes the call. ARGV: 3 call, 4 node. Answers 1 for the one.
-if not redis.call('SET', prefix .. 'elect:call:' .. ARGV[3], ARGV[4], 'NX', 'PX', 1000) then return 0 end
-local deadline = tonumber(redis.call('ZSCORE', prefix .. 'deadlines', ARGV[3]) or 'inf')
+-- One of the nodes that saw the timer of a call expire takes the call. ARGV: 1 call, 2 node. Answers 1 for the one.
+if not redis.call('SET', PREFIX .. 'elect:call:' .. ARGV[1], ARGV[2], 'NX', 'PX', 1000) then return 0 end
+local deadline = tonumber(redis.call('ZSCORE', PREFIX .. 'deadlines', ARGV[1]) or 'inf')
 if deadline > now then return 0 end
-redis.call('ZADD', prefix .. 'deadlines', 'XX', whole(now + 1000), ARGV[3])
+redis.call('ZADD', PREFIX .. 'deadlines', 'XX', whole(now + 1000), ARGV[1])
 return 1

@@ -1,2 +1,2 @@
--- The live calls of a user: the version of the list, then the records. ARGV: 3 user.
-return live_calls(ARGV[3])
+-- The live calls of a user: the version of the list, then the records. ARGV: 1 user.
+return live_calls(ARGV[1])

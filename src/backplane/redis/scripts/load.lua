@@ -1,2 +1,2 @@
--- The record of a call. ARGV: 3 call.
-return record_of(ARGV[3])
+-- The record of a call. ARGV: 1 call.
+return record_of(ARGV[1])

@@ -1,3 +1,3 @@
--- What a new call is decided upon. ARGV: 3 caller, 4 callee, 5 key of the request or ''.
-local repeated = ARGV[5] ~= '' and redis.call('GET', prefix .. ARGV[5])
-return { repeated, live_calls(ARGV[3]), live_calls(ARGV[4]), redis.call('HGETALL', prefix .. 'devices:user:' .. ARGV[4]) }
+-- What a new call is decided upon. ARGV: 1 caller, 2 callee, 3 key of the request or ''.
+local repeated = ARGV[3] ~= '' and redis.call('GET', PREFIX .. ARGV[3])
+return { repeated, live_calls(ARGV[1]), live_calls(ARGV[2]), redis.call('HGETALL', PREFIX .. 'devices:user:' .. ARGV[2]) }

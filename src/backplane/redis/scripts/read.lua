@@ -1,14 +1,14 @@
--- What is kept for a user. ARGV: 3 user, 4 the event after which, 5 ms a message is kept.
+-- What is kept for a user. ARGV: 1 user, 2 the event after which.
 -- Answers the last event id, the entries, and the records of the user's live calls and of those the entries are about.
-local user, after, ttl = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local user, after = ARGV[1], tonumber(ARGV[2])
 local last = totals(user)
 local entries, about = {}, {}
 for _, class in ipairs(CLASSES) do
   local newest = redis.call('LINDEX', inbox(class, user), -1)
-  if newest and (class == 'notices' or tonumber(string.match(newest, '^%d+')) > after) then
+  if newest and (class == 'notices' or tonumber(string.match(newest, '^!?(%d+)')) > after) then
     for _, entry in ipairs(redis.call('LRANGE', inbox(class, user), 0, -1)) do
-      local id, sent_at, call = string.match(entry, '^(%d+) (%d+) %d %d+ (%S+) ')
-      if tonumber(sent_at) + ttl > now and (class == 'notices' or tonumber(id) > after) then
+      local id, sent_at, call = string.match(entry, '^!?(%d+) (%d+) %d+ (%S+) ')
+      if sent_at + INBOX_TTL > now and (class == 'notices' or tonumber(id) > after) then
         entries[#entries + 1] = entry
         if class ~= 'ends' then about[call] = true end
       end

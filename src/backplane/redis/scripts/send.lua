@@ -1,14 +1,13 @@
 -- Sends a message outside of any change.
--- ARGV: 3 call, 4 the revision it is sent upon or '', 5 token, 6 '1' if it may have been sent already, 7 user, 8 class, 9 size,
--- 10 to 12 limits of an inbox, 13 body, 14 when it is too late. Answers 1 done, 0 stale, -1 too late.
-local call, revision, token, user, class = ARGV[3], ARGV[4], ARGV[5], ARGV[7], ARGV[8]
-if is_too_late(ARGV[14]) then return -1 end
-if revision ~= '' then
-  local head = redis.call('GETRANGE', prefix .. 'live:call:' .. call, 0, 31)
-  if string.match(head, '^{"rev":(%d+),') ~= revision then return 0 end
+-- ARGV: 1 when it is too late, 2 call, 3 how its record begins if the message is sent upon it, or '', 4 user, 5 class, 6 size,
+-- 7 token if it may have been sent already, or '', 8 the entry after its time. Answers 1 done, 0 stale, -1 too late.
+local head, user, class, token = ARGV[3], ARGV[4], ARGV[5], ARGV[7]
+if now > tonumber(ARGV[1]) then return -1 end
+if head ~= '' and redis.call('GETRANGE', PREFIX .. 'live:call:' .. ARGV[2], 0, #head - 1) ~= head then return 0 end
+if token ~= '' then
+  for _, entry in ipairs(redis.call('LRANGE', inbox(class, user), -64, -1)) do
+    if string.match(entry, '^!?%d+ %d+ %d+ %S+ (%S+) ') == token then return 1 end
+  end
 end
-if ARGV[6] == '1' and was_appended(user, class, token) then return 1 end
-local message = { user = user, class = class, size = ARGV[9], body = ARGV[13] }
-message.call, message.token, message.revision = call, token, revision == '' and '0' or revision
-append(message, { ARGV[10], ARGV[11], ARGV[12] })
+append(user, class, tonumber(ARGV[6]), ARGV[8])
 return 1
