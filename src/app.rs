@@ -141,6 +141,8 @@ fn watch(switchboard: &Arc<Switchboard>, lifecycle: &Lifecycle) {
     let (calls, stopping) = watched();
     lifecycle.spawn(async move { calls.watch_interruptions(stopping).await });
     let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.watch_departures(stopping).await });
+    let (calls, stopping) = watched();
     lifecycle.spawn(async move { calls.keep_presence(stopping).await });
 }
 

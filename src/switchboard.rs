@@ -8,6 +8,7 @@
 
 mod absence;
 mod commit;
+mod departures;
 mod expiry;
 mod line;
 mod registry;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
+use departures::Departures;
 pub use line::Line;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
@@ -33,6 +35,7 @@ pub struct Switchboard {
     backplane: Arc<dyn Backplane>,
     line: Arc<Line>,
     push: Arc<dyn Push>,
+    departures: Departures,
     clock: Clock,
     rules: Rules,
 }
@@ -87,7 +90,7 @@ impl Switchboard {
         clock: Clock,
         rules: Rules,
     ) -> Arc<Self> {
-        Arc::new(Self { backplane, line, push, clock, rules })
+        Arc::new(Self { backplane, line, push, departures: Departures::default(), clock, rules })
     }
 
     /// Answers a call. The device leaves any other call it is in.

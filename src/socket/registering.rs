@@ -61,7 +61,7 @@ impl Session {
             if registering.device.as_ref().is_none_or(|device| device == seat.device()) {
                 let device = seat.device().clone();
                 let registering = switchboard::Registration { device: Some(device.clone()), ..registering };
-                calls.register_again(registering).await.map_err(|_| Problem::unavailable())?;
+                calls.register_again(&seat, registering).await.map_err(|_| Problem::unavailable())?;
                 return Ok(Outcome::Again(device));
             }
             // The same socket under another device: as if it had gone and come back.

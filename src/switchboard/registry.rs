@@ -11,6 +11,7 @@ use crate::backplane::{Backlog, Delivery, Kept, Payload, Position, Registration,
 use crate::call::{Audience, Command, Event, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId, SessionId, UserId};
+use crate::switchboard::departures::Departure;
 use crate::switchboard::{CloseReason, Failure, Outlet, Seat, Switchboard};
 
 /// For how long a connection may have been dead before anybody notices: a ping and its time-out, as they are by default.
@@ -47,10 +48,12 @@ impl Switchboard {
         outlet: Arc<dyn Outlet>,
     ) -> Result<Arrival, Unavailable> {
         let user = registration.user.clone();
+        let session = registration.session.clone();
         let confirmed = last_event.map(|id| Position { received: id, described: id });
         let (seat, start, subscribed) = {
             // Whoever attaches next has to find this seat, to displace it.
             let _turn = self.line.turn(&user).await;
+            self.departures.forget(&session);
             let expected = self.line.expect(&registration.session);
             // One trip for both; the inbox is read when both are done.
             let (attached, subscribed) =
@@ -61,6 +64,8 @@ impl Switchboard {
                     if !self.line.holds(&user) {
                         self.backplane.unsubscribe(&user).await;
                     }
+                    // Perhaps it was only the answer that got lost.
+                    self.departures.note(&user, &session, Departure::Unseated);
                     return Err(unavailable);
                 }
             };
@@ -88,7 +93,10 @@ impl Switchboard {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn register_again(&self, registration: Registration) -> Result<(), Unavailable> {
+    pub async fn register_again(&self, seat: &Seat, registration: Registration) -> Result<(), Unavailable> {
+        if let Some(token) = &registration.push_token {
+            seat.set_push_token(token.clone());
+        }
         self.backplane.attach(registration).await.map(drop)
     }
 
@@ -129,7 +137,7 @@ impl Switchboard {
     async fn mend(&self, seat: &Seat) {
         let Some(interruption) = seat.interruption() else { return };
         // If this fails the backplane is gone again, and there will be another resumption.
-        match self.backplane.renew(seat.registration(), seat.device(), seat.position()).await {
+        match self.backplane.renew(&seat.registration(), seat.device(), seat.position()).await {
             Ok(Renewed::Held) => {}
             Ok(Renewed::Displaced) => {
                 seat.close(CloseReason::Displaced);
@@ -149,7 +157,7 @@ impl Switchboard {
     pub async fn keep_presence(&self, stop: CancellationToken) {
         while tokio::time::timeout(RENEW_EVERY, stop.cancelled()).await.is_err() {
             for seat in self.line.seats() {
-                let renewed = self.backplane.renew(seat.registration(), seat.device(), seat.position()).await;
+                let renewed = self.backplane.renew(&seat.registration(), seat.device(), seat.position()).await;
                 if renewed == Ok(Renewed::Displaced) {
                     seat.close(CloseReason::Displaced);
                 }
@@ -163,30 +171,23 @@ impl Switchboard {
     /// The socket of `seat` is gone. Its calls are told, unless another socket of the same device has taken over.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn leave(&self, seat: &Seat) -> Result<(), Failure> {
-        let position = seat.stop();
         // First: a socket that takes over in between has to find the position here or there.
-        let left = self.backplane.detach(seat.user(), seat.session(), position).await;
+        let left = self.depart(seat.user(), seat.session(), Departure::Left(seat.stop())).await;
         self.give_up(seat).await;
-        match left? {
-            Some(device) => self.away(seat.user(), &device).await,
-            None => Ok(()),
-        }
+        left
     }
 
     /// The app on this socket has signed out: the device is neither rung nor woken any more.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn unregister(&self, seat: &Seat) -> Result<(), Failure> {
         seat.stop();
-        let left = self.backplane.forget(seat.user(), seat.session()).await;
+        let left = self.depart(seat.user(), seat.session(), Departure::SignedOut).await;
         self.give_up(seat).await;
-        match left? {
-            Some(device) => self.away(seat.user(), &device).await,
-            None => Ok(()),
-        }
+        left
     }
 
     /// A socket that had acted without ever registering is gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::backplane::{Backlog, Delivery, Payload, Position, Registration};
-use crate::call::Audience;
+use crate::call::{Audience, Text};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{DeviceId, EventId, SessionId, UserId};
 use crate::switchboard::registry::Missed;
@@ -70,6 +70,8 @@ pub trait Outlet: Send + Sync {
 pub struct Seat {
     /// What the socket registered with.
     registration: Registration,
+    /// The newest token, which may be a newer one than that it registered with.
+    push_token: Mutex<Option<Text>>,
     device: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
@@ -108,12 +110,18 @@ impl Seat {
         clock: Clock,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
-        Self { registration, device, outlet, clock, gate: Mutex::new(gate) }
+        let push_token = Mutex::new(registration.push_token.clone());
+        Self { registration, push_token, device, outlet, clock, gate: Mutex::new(gate) }
     }
 
-    /// What the socket registered with.
-    pub(super) fn registration(&self) -> &Registration {
-        &self.registration
+    /// What the socket registered with, and its newest push token.
+    pub(super) fn registration(&self) -> Registration {
+        Registration { push_token: self.push_token.lock().clone(), ..self.registration.clone() }
+    }
+
+    /// The app has a newer push token.
+    pub(super) fn set_push_token(&self, token: Text) {
+        *self.push_token.lock() = Some(token);
     }
 
     /// Whose it is.

@@ -20,6 +20,8 @@ use crate::ids::CallId;
 /// no more; but at least once a second, as a node may have died with its deadlines.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest wait for a deadline of this node: the clock of Redis may be a little behind.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// A deadline further away than this is not remembered here: looking ten times a second finds it.
 const HORIZON: Duration = Duration::from_secs(600);
 /// Expired timers that wait for an election; beyond it they wait to be found.
@@ -79,13 +81,22 @@ impl Deadlines {
         self.expired.lock().pop_front()
     }
 
-    /// Forgets the deadlines that have passed; how long it is until the next one.
-    fn until_next(&self, now: Timestamp) -> Option<Duration> {
+    /// Takes out the deadlines that have passed.
+    fn take_passed(&self, now: Timestamp) -> BTreeSet<(Timestamp, CallId)> {
         let mut own = self.own.lock();
         let later = own.split_off(&(Timestamp(now.0 + 1), CallId::from_u128(0)));
-        let has_passed = !own.is_empty();
-        *own = later;
-        if has_passed { Some(Duration::ZERO) } else { own.first().map(|(at, _)| now.until(*at)) }
+        std::mem::replace(&mut *own, later)
+    }
+
+    /// Puts back those that have not passed yet by the clock of Redis, a little behind ours.
+    fn put_back(&self, taken: BTreeSet<(Timestamp, CallId)>, redis_now: Timestamp) {
+        let early = taken.into_iter().filter(|(at, _)| *at > redis_now);
+        self.own.lock().extend(early);
+    }
+
+    /// How long it is until the next deadline of this node.
+    fn until_next(&self, now: Timestamp) -> Option<Duration> {
+        self.own.lock().first().map(|(at, _)| now.until(*at).max(SHORTEST_WAIT))
     }
 
     /// How often the deadlines were looked at, if anybody waits for calls that are due.
@@ -117,27 +128,33 @@ impl Redis {
         let _waiting = Waiting::new(&self.deadlines);
         loop {
             self.link.up().await;
+            let passed = self.deadlines.take_passed(self.clock.now());
             let elected = self.elected(limit).await;
-            let due = if elected.is_empty() { self.claim(limit).await } else { Ok(elected) };
-            match due {
-                Ok(due) if due.is_empty() => {}
-                Ok(due) => return Ok(due),
-                // Perhaps it is away; if it only refuses, it is asked again like a Redis that has nothing.
-                Err(Unavailable) => {}
+            if !elected.is_empty() {
+                // What else has passed is found in the next round.
+                self.deadlines.put_back(passed, Timestamp(0));
+                return Ok(elected);
+            }
+            // If it fails Redis is away, or has nothing for whoever asks at this moment: it is asked again.
+            if let Ok((redis_now, due)) = self.claim(limit).await {
+                self.deadlines.put_back(passed, redis_now);
+                if !due.is_empty() {
+                    return Ok(due);
+                }
+            } else {
+                self.deadlines.put_back(passed, Timestamp(0));
             }
             self.deadlines.sweeps.fetch_add(1, Ordering::SeqCst);
             let interval = (SWEEP_INTERVAL * self.nodes.alive().max(2) / 2).min(LONGEST_SWEEP_INTERVAL);
             let sweep = tokio::time::sleep(interval);
             tokio::pin!(sweep);
             // Waits for the next look, for a deadline of this node, and for a timer to expire.
-            loop {
+            while self.deadlines.expired.lock().is_empty() {
                 let own = self.deadlines.until_next(self.clock.now());
-                if own == Some(Duration::ZERO) || !self.deadlines.expired.lock().is_empty() {
-                    break;
-                }
                 tokio::select! {
                     () = &mut sweep => break,
-                    () = tokio::time::sleep(own.unwrap_or(interval)), if own.is_some() => {}
+                    () = tokio::time::sleep(own.unwrap_or(interval)), if own.is_some() => break,
+                    // Perhaps for something earlier.
                     () = self.deadlines.changed.notified() => {}
                 }
             }
@@ -171,13 +188,13 @@ impl Redis {
         won
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+    async fn claim(&self, limit: usize) -> Result<(Timestamp, Vec<CallId>), Unavailable> {
         let command = |_| {
             let mut command = self.scripts.claim.command();
             command.arg(limit);
             command
         };
-        let due: Vec<String> = self.link.run(Lane::Fast, &self.scripts.claim, command).await?;
-        Ok(due.iter().filter_map(|id| CallId::parse(id)).collect())
+        let (now, due): (u64, Vec<String>) = self.link.run(Lane::Fast, &self.scripts.claim, command).await?;
+        Ok((Timestamp(now), due.iter().filter_map(|id| CallId::parse(id)).collect()))
     }
 }

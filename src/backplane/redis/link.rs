@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 
@@ -20,6 +21,8 @@ pub(super) struct Link {
     broken: Notify,
     /// Tells it that one does not answer, which may be so.
     silent: Notify,
+    /// Why Redis refused a command last, and how often in a row.
+    refused: Mutex<(String, u64)>,
 }
 
 /// How things stand.
@@ -43,7 +46,13 @@ pub(super) enum Lane {
 
 impl Link {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, state: watch::Sender::new(State::Shaken), broken: Notify::new(), silent: Notify::new() }
+        Self {
+            timeout,
+            state: watch::Sender::new(State::Shaken),
+            broken: Notify::new(),
+            silent: Notify::new(),
+            refused: Mutex::default(),
+        }
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -117,6 +126,19 @@ impl Link {
         self.silent.notified().await;
     }
 
+    /// Says so in the log, ever more rarely while it is the same: a full Redis refuses everything.
+    fn note_refused(&self, error: &RedisError) {
+        let why = plain(error);
+        let mut refused = self.refused.lock();
+        if refused.0 != why {
+            *refused = (why.clone(), 0);
+        }
+        refused.1 += 1;
+        if refused.1.is_power_of_two() {
+            tracing::error!(why, times = refused.1, "Redis refused a command");
+        }
+    }
+
     /// Has `script` run. `command` makes the command, and is told whether it may have been run before.
     pub(super) async fn run<T: FromRedisValue + Send>(
         &self,
@@ -145,7 +167,7 @@ impl Link {
                         self.report_broken();
                     }
                     Err(error) => {
-                        tracing::error!(error = %plain(&error), "Redis refused a command");
+                        self.note_refused(&error);
                         return Err(Unavailable);
                     }
                 }

@@ -154,7 +154,7 @@ async fn an_unnamed_device_finds_its_call_again() {
 async fn registering_again_displaces_nobody() {
     let node = Exchange::new().node();
     let (alice, bob, call) = talking(&node, &node).await;
-    node.register_again(registration(&node, "bob/b1", "s-b1")).await.unwrap();
+    node.register_again(&bob.seat, registration(&node, "bob/b1", "s-b1")).await.unwrap();
     assert_eq!(bob.socket.closed(), []);
     alice.end(call).await.unwrap();
     assert_eq!(bob.events(), ["call_end ended"]);

@@ -1,0 +1,126 @@
+//! Sockets that have gone. That is written down, and told to their calls, however long it takes until the backplane can be reached:
+//! a device that counts as connected and is not would be rung in vain.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::backplane::{Abandoned, Position};
+use crate::ids::{SessionId, UserId};
+use crate::switchboard::{Failure, Switchboard};
+
+/// Most departures that wait to be noted. Beyond it a device counts as connected until its user registers it again.
+const MAX_DEPARTURES: usize = 200_000;
+/// How long to wait before those that could not be noted are tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many are tried at a time.
+const BATCH: usize = 64;
+
+/// How a session came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// The socket is gone; its device had come so far.
+    Left(Position),
+    /// The app has signed out.
+    SignedOut,
+    /// It may have been connected, but its registration failed.
+    Unseated,
+}
+
+/// Departures that could not be noted yet.
+#[derive(Default)]
+pub(super) struct Departures {
+    waiting: Mutex<HashMap<SessionId, (UserId, Departure)>>,
+    added: Notify,
+}
+
+impl Departures {
+    /// To be noted later.
+    pub(super) fn note(&self, user: &UserId, session: &SessionId, departure: Departure) {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() < MAX_DEPARTURES {
+            waiting.insert(session.clone(), (user.clone(), departure));
+            self.added.notify_one();
+        }
+    }
+
+    /// The session is here after all, or again.
+    pub(super) fn forget(&self, session: &SessionId) {
+        let mut waiting = self.waiting.lock();
+        waiting.remove(session);
+        if waiting.is_empty() {
+            *waiting = HashMap::new();
+        }
+    }
+
+    fn has(&self, session: &SessionId) -> bool {
+        self.waiting.lock().contains_key(session)
+    }
+
+    fn all(&self) -> Vec<(SessionId, UserId, Departure)> {
+        let waiting = self.waiting.lock();
+        waiting.iter().map(|(session, (user, departure))| (session.clone(), user.clone(), *departure)).collect()
+    }
+}
+
+impl Switchboard {
+    /// Notes a departure, at once or later.
+    pub(super) async fn depart(&self, user: &UserId, session: &SessionId, departure: Departure) -> Result<(), Failure> {
+        let departed = self.write_departure(user, session, departure).await;
+        if departed.is_err() {
+            self.departures.note(user, session, departure);
+        }
+        departed
+    }
+
+    async fn write_departure(&self, user: &UserId, session: &SessionId, departure: Departure) -> Result<(), Failure> {
+        let device = match departure {
+            Departure::Left(position) => self.backplane.detach(user, session, position).await?,
+            Departure::SignedOut => self.backplane.forget(user, session).await?,
+            Departure::Unseated => {
+                let device = session.unnamed_device();
+                let abandoned = Abandoned { user: user.clone(), device, session: session.clone() };
+                return Ok(self.backplane.bury(&abandoned).await?);
+            }
+        };
+        match device {
+            Some(device) => self.away(user, &device).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn retry(&self, user: &UserId, session: &SessionId, departure: Departure) {
+        // The same session may be registering anew.
+        let _turn = self.line.turn(user).await;
+        if self.departures.has(session) && self.write_departure(user, session, departure).await.is_ok() {
+            self.departures.forget(session);
+        }
+    }
+
+    /// Notes what could not be noted when it happened, until `stop`.
+    pub async fn watch_departures(&self, stop: CancellationToken) {
+        loop {
+            // Waits for a departure that could not be noted, or for the node to stop.
+            tokio::select! {
+                () = self.departures.added.notified() => {}
+                () = stop.cancelled() => return,
+            }
+            loop {
+                let waiting = self.departures.all();
+                if waiting.is_empty() {
+                    break;
+                }
+                for batch in waiting.chunks(BATCH) {
+                    join_all(batch.iter().map(|(session, user, departure)| self.retry(user, session, *departure))).await;
+                }
+                if tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await.is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+}
