@@ -264,7 +264,7 @@ pub struct Kept {
 pub struct Backlog {
     /// The messages, in order.
     pub messages: Vec<Kept>,
-    /// The place of the last message that was ever sent to the user.
+    /// No message that was ever sent to the user has a later place, and the next one has.
     pub last: EventId,
     /// The live calls of the user, and those of the messages that need theirs live.
     pub calls: Vec<Stored>,

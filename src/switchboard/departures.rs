@@ -115,7 +115,8 @@ impl Switchboard {
                     break;
                 }
                 for batch in waiting.chunks(BATCH) {
-                    join_all(batch.iter().map(|(session, user, departure)| self.retry(user, session, *departure))).await;
+                    join_all(batch.iter().map(|(session, user, departure)| self.retry(user, session, *departure)))
+                        .await;
                 }
                 if tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await.is_ok() {
                     return;

@@ -92,8 +92,8 @@ impl Calls for Redis {
         let messages: Vec<_> = outbox
             .iter()
             .map(|outgoing| {
-                let entry = message::write(&outgoing.audience, &outgoing.payload, &token, revision);
-                (outgoing.user.as_str(), message::class(&outgoing.payload), outgoing.payload.size(), entry)
+                let message = message::write(&outgoing.audience, &outgoing.payload, &token, revision);
+                (outgoing.user.as_str(), u8::from(self.is_to_trim(outgoing.payload.size())), message)
             })
             .collect();
         let not_after = self.not_after();
@@ -105,8 +105,8 @@ impl Calls for Redis {
             command.arg(millis(self.documented_ttl(&call)));
             command.arg(call.caller.user.as_str()).arg(call.callee.as_str()).arg(lists.0.0).arg(lists.1.0);
             command.arg(&request);
-            for (user, class, size, entry) in &messages {
-                command.arg(*user).arg(*class).arg(*size).arg(entry);
+            for (user, trims, message) in &messages {
+                command.arg(*user).arg(*trims).arg(message);
             }
             command
         };

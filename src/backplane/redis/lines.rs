@@ -1,12 +1,18 @@
 //! Messages: appended to inboxes, published to whoever holds their user, and taken in here.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
+use rand::Rng;
 
 use crate::backplane::redis::channels::{Listener, give_up};
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, message, record};
-use crate::backplane::{Backlog, Lines, Outgoing, Payload, Sent, Unavailable, Version};
+use crate::backplane::redis::{Redis, Retention, message, record};
+use crate::backplane::{Backlog, Kept, Lines, Outgoing, Payload, Sent, Unavailable, Version};
 use crate::ids::{CallId, EventId, UserId};
+
+/// By about which part an inbox may be beyond its bounds.
+const LOOSENESS: usize = 32;
 
 #[async_trait]
 impl Lines for Redis {
@@ -37,14 +43,13 @@ impl Lines for Redis {
         let Outgoing { user, audience, payload } = outgoing;
         let token = self.token();
         let revision = upon.map(|(_, version)| version.0);
-        let entry = message::write(&audience, &payload, &token, revision.unwrap_or_default());
+        let message = message::write(&audience, &payload, &token, revision.unwrap_or_default());
         let head = revision.map(record::head).unwrap_or_default();
-        let not_after = self.not_after();
+        let (not_after, trims) = (self.not_after(), self.is_to_trim(payload.size()));
         let command = |is_repeat: bool| {
             let mut command = self.scripts.send.command();
             command.arg(not_after).arg(payload.call_id().to_string()).arg(&head).arg(user.as_str());
-            command.arg(message::class(&payload)).arg(payload.size());
-            command.arg(if is_repeat { token.as_str() } else { "" }).arg(&entry);
+            command.arg(if is_repeat { token.as_str() } else { "" }).arg(u8::from(trims)).arg(&message);
             command
         };
         let sent: i8 = self.link.run(Lane::Fast, &self.scripts.send, command).await?;
@@ -58,23 +63,46 @@ impl Lines for Redis {
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         let command = |_| {
             let mut command = self.scripts.read.command();
-            command.arg(user.as_str()).arg(after.0);
+            command.arg(user.as_str()).arg(message::parts_of(after));
             command
         };
-        let (last, entries, records): (u64, Vec<String>, Vec<Option<String>>) =
+        let (last, messages, unheard, records): (String, Vec<String>, HashSet<String>, Vec<Option<String>>) =
             self.link.run(Lane::Long, &self.scripts.read, command).await?;
-        let mut messages: Vec<_> = entries.iter().filter_map(|entry| message::read_kept(entry)).collect();
-        messages.sort_by_key(|kept| kept.delivery.id);
+        let kept = |text: &String| {
+            let (delivery, sent_at, _) = message::read(text)?;
+            let reached_nobody = unheard.contains(text.split(' ').next()?);
+            Some(Kept { delivery, sent_at, reached_nobody })
+        };
         let records: Vec<_> = records.into_iter().flatten().collect();
-        Ok(Backlog { messages, last: EventId(last), calls: self.in_order(&records) })
+        Ok(Backlog {
+            messages: messages.iter().filter_map(kept).collect(),
+            last: message::place(&last).map(|(id, _)| id).unwrap_or_default(),
+            calls: self.in_order(&records),
+        })
     }
+}
+
+impl Redis {
+    /// Whether an inbox is to be brought within its bounds as a message of this size is added. Not each time: by chance, as often
+    /// as keeps it from growing much beyond them.
+    pub(super) fn is_to_trim(&self, size: usize) -> bool {
+        let Retention { inbox_messages, inbox_bytes, .. } = self.retention;
+        let messages = inbox_messages / LOOSENESS;
+        let bytes = inbox_bytes / LOOSENESS;
+        messages <= 1 || bytes <= size || rand::thread_rng().gen_bool(ratio(1, messages).max(ratio(size, bytes)))
+    }
+}
+
+/// A share below one.
+#[expect(clippy::cast_precision_loss, reason = "a probability need not be exact")]
+fn ratio(of: usize, all: usize) -> f64 {
+    (of as f64 / all as f64).min(1.0)
 }
 
 impl Listener for Redis {
     fn published(&self, channel: &str, payload: &str) {
         if let Some(user) = self.keys.user_of(channel) {
-            let (Some(user), Some((delivery, _, revision))) = (UserId::parse(user), message::read_published(payload))
-            else {
+            let (Some(user), Some((delivery, _, revision))) = (UserId::parse(user), message::read(payload)) else {
                 tracing::warn!("a message that this release cannot read was passed over");
                 return;
             };

@@ -10,12 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::backplane::redis::record::end_reason;
-use crate::backplane::{Delivery, Kept, Payload};
+use crate::backplane::{Delivery, Payload};
 use crate::call::{Audience, CallType, CallerDisplay, Elsewhere, EndReason, Event, Notice, Text};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, EventId, UserId};
 use crate::protocol::{Media, Signal, SignalKind};
 
+/// Most messages to one user within a millisecond.
+const NUMBERS: u64 = 1_000;
 /// Longest text taken from a message, in characters.
 const MAX_TEXT_CHARS: usize = 4096;
 
@@ -52,18 +54,19 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Which of the lists of an inbox a message belongs to.
-pub(super) fn class(payload: &Payload) -> &'static str {
+/// How expendable a message is, as the scripts spell it.
+fn class(payload: &Payload) -> char {
     match payload {
-        Payload::Signal(_) => "signals",
-        Payload::Notice(_) if payload.is_live_notice() => "notices",
-        Payload::Notice(_) => "ends",
+        Payload::Signal(_) => 's',
+        Payload::Notice(_) if payload.is_live_notice() => 'n',
+        Payload::Notice(_) => 'e',
     }
 }
 
-/// An entry of an inbox, after the place and the time that Redis gives it: `size call token revision body`.
+/// A message as it is kept, after the id that Redis gives it: `class size call token revision body`.
 pub(super) fn write(audience: &Audience, payload: &Payload, token: &str, revision: u64) -> String {
-    format!("{} {} {token} {revision} {}", payload.size(), payload.call_id(), body(audience, payload))
+    let (class, size, call) = (class(payload), payload.size(), payload.call_id());
+    format!("{class} {size} {call} {token} {revision} {}", body(audience, payload))
 }
 
 fn body(audience: &Audience, payload: &Payload) -> String {
@@ -125,8 +128,8 @@ fn body(audience: &Audience, payload: &Payload) -> String {
     serde_json::to_string(&json).unwrap_or_default()
 }
 
-/// Reads the text of a message; `None` where this release cannot.
-fn read(text: &str) -> Option<(Audience, Payload)> {
+/// Reads the body of a message; `None` where this release cannot.
+fn read_body(text: &str) -> Option<(Audience, Payload)> {
     let json: Json<'_> = serde_json::from_str(text).ok()?;
     let device = |device: &Cow<'_, str>| DeviceId::parse(device);
     let audience = match (&json.only, &json.except) {
@@ -179,29 +182,27 @@ fn signal(json: &Json<'_>, call_id: CallId, kind: SignalKind) -> Option<Payload>
     Some(Payload::Signal(Signal { call_id, from, at: Timestamp(json.at), kind, media }))
 }
 
-/// An entry as it was published, `id sent_at size call token revision body`: the message, when it was sent, and the revision of
-/// the call it came of.
-pub(super) fn read_published(text: &str) -> Option<(Delivery, Timestamp, u64)> {
+/// A message as it was published, `id class size call token revision body`: when it was sent, and the revision of the call it
+/// came of.
+pub(super) fn read(text: &str) -> Option<(Delivery, Timestamp, u64)> {
     let mut parts = text.splitn(7, ' ');
-    let id = parts.next()?.parse().ok()?;
-    let sent_at = Timestamp(parts.next()?.parse().ok()?);
-    let revision = parts.nth(3)?.parse().ok()?;
-    Some((delivery(id, parts.next()?)?, sent_at, revision))
+    let (id, sent_at) = place(parts.next()?)?;
+    let revision = parts.nth(4)?.parse().ok()?;
+    let (audience, payload) = read_body(parts.next()?)?;
+    Some((Delivery { id, audience, payload: payload.into() }, sent_at, revision))
 }
 
-/// An entry as it lies in an inbox: with a `!` in front, if no node listened.
-pub(super) fn read_kept(text: &str) -> Option<Kept> {
-    let (reached_nobody, text) = match text.strip_prefix('!') {
-        Some(text) => (true, text),
-        None => (false, text),
-    };
-    let (delivery, sent_at, _) = read_published(text)?;
-    Some(Kept { delivery, sent_at, reached_nobody })
+/// The place of a message, and when it was sent, of the id that Redis gave it: milliseconds, and a number within them. An event id
+/// has both, and stays a number that JavaScript can hold.
+pub(super) fn place(id: &str) -> Option<(EventId, Timestamp)> {
+    let (millis, number) = id.split_once('-')?;
+    let (millis, number): (u64, u64) = (millis.parse().ok()?, number.parse().ok()?);
+    Some((EventId(millis * NUMBERS + number.min(NUMBERS - 1)), Timestamp(millis)))
 }
 
-fn delivery(id: u64, body: &str) -> Option<Delivery> {
-    let (audience, payload) = read(body)?;
-    Some(Delivery { id: EventId(id), audience, payload: payload.into() })
+/// The milliseconds and the number of an event id.
+pub(super) fn parts_of(id: EventId) -> (u64, u64) {
+    (id.0 / NUMBERS, id.0 % NUMBERS)
 }
 
 #[cfg(test)]
@@ -257,25 +258,32 @@ mod tests {
         let device = DeviceId::parse("b \"1").unwrap();
         for audience in [Audience::All, Audience::Only(device.clone()), Audience::Except(device)] {
             for payload in every_payload() {
-                let entry = format!("12 34 {}", write(&audience, &payload, "token", 3));
-                let kept = read_kept(&format!("!{entry}")).unwrap();
-                let expected =
-                    Delivery { id: EventId(12), audience: audience.clone(), payload: payload.clone().into() };
-                assert_eq!(kept, Kept { delivery: expected.clone(), sent_at: Timestamp(34), reached_nobody: true });
-                assert_eq!(read_published(&entry), Some((expected, Timestamp(34), 3)));
+                let published = format!("34-12 {}", write(&audience, &payload, "token", 3));
+                let delivery =
+                    Delivery { id: EventId(34_012), audience: audience.clone(), payload: payload.clone().into() };
+                assert_eq!(read(&published), Some((delivery, Timestamp(34), 3)));
             }
         }
+    }
+
+    #[test]
+    fn an_event_id_is_a_place_and_back() {
+        let (id, at) = place("1795628984123-7").unwrap();
+        assert_eq!((id, at), (EventId(1_795_628_984_123_007), Timestamp(1_795_628_984_123)));
+        assert_eq!(parts_of(id), (1_795_628_984_123, 7));
+        assert!(id.0 < 1 << 53, "JavaScript can hold it");
+        assert_eq!(place("17956"), None);
     }
 
     #[test]
     fn what_is_not_known_is_passed_over() {
         let known = body(&Audience::All, &every_payload()[1]);
         let newer = known.replacen('{', r#"{"trace":"00-ab","#, 1);
-        assert_eq!(read(&newer), read(&known));
+        assert_eq!(read_body(&newer), read_body(&known));
         for bad in [known.replace("accepted", "held"), "{}".into(), "x".into(), String::new()] {
-            assert_eq!(read(&bad), None, "{bad}");
+            assert_eq!(read_body(&bad), None, "{bad}");
         }
-        assert_eq!(read_published("12 34"), None);
-        assert_eq!(read_kept("12 34 56 call token 3 {}"), None);
+        assert_eq!(read("34-12 s"), None);
+        assert_eq!(read("34-12 s 56 call token 3 {}"), None);
     }
 }

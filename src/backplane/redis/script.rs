@@ -1,6 +1,8 @@
 //! The scripts that Redis runs: each is one step that happens whole or not at all. What does not change while a node lives is
 //! written into them rather than sent with every run.
 
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
@@ -68,7 +70,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time record inbox close],
+    commit [time inbox],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -86,18 +88,23 @@ scripts! {
     /// Puts back a call.
     restore [time record],
     /// Sends a message.
-    send [time inbox],
+    send [now inbox],
     /// Keeps the documented records of calls that go on.
     touch [],
 }
 
+/// The longest call that can be configured.
+const LONGEST_CALL: Duration = Duration::from_secs(7 * 86_400);
+
 fn constants(keys: &Keys, retention: &Retention) -> String {
     let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL = {inbox_messages}, {inbox_bytes}, {}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
+        // A signal does not renew it.
+        millis(*inbox_ttl + LONGEST_CALL),
     )
 }
 

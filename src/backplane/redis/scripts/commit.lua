@@ -1,58 +1,68 @@
 -- Changes a call: record, deadline, lists of live calls and messages at once, or nothing.
 -- ARGV: 1 when it is too late, 2 call, 3 expected revision or '', 4 token, 5 revision, 6 record, 7 '1' if live, 8 deadline in ms
 -- or '', 9 ms the documented record is kept, 10 caller, 11 callee, 12 and 13 versions of their lists, 14 key of the request or
--- '', then for each message: user, class, size, the entry after its time.
+-- '', then for each message: user, '1' if the inbox is to be trimmed, the message.
 -- Answers 1 done, 0 lost, -1 too late, or the call that was made under the same request.
 if now > tonumber(ARGV[1]) then return -1 end
 local call, expected, token, revision, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local is_live, deadline, caller, callee, request = ARGV[7] == '1', ARGV[8], ARGV[10], ARGV[11], ARGV[14]
+local is_live, deadline, request = ARGV[7] == '1', ARGV[8], ARGV[14]
 -- As long as the longest call, and a day.
 local LISTS_TTL = 691200000
+local live, documented, timer = PREFIX .. 'live:call:' .. call, PREFIX .. 'call:' .. call, PREFIX .. 'timeout:call:' .. call
 
-local current = record_of(call)
-if current then
-  local at, by = string.match(current, '^{"rev":(%d+),"by":"([^"]*)"')
+local function revision_of(key)
+  return string.match(redis.call('GETRANGE', key, 0, 95), '^{"rev":(%d+),"by":"([^"]*)"')
+end
+local at, by = revision_of(live)
+if at ~= expected then
+  if not at then at, by = revision_of(documented) end
   -- The answer to this very change was lost.
   if at == revision and by == token then return 1 end
-  if at ~= expected then return 0 end
-elseif expected ~= '' then
-  return 0
+  if at or expected ~= '' then return 0 end
+end
+
+local function list_of(user)
+  local key = PREFIX .. 'calls:user:' .. user
+  local version, calls = string.match(redis.call('GET', key) or '0', '^(%d+)(.*)$')
+  return key, version, calls
+end
+local function keep_list(key, version, calls)
+  redis.call('SET', key, whole(version + 1) .. calls, 'PX', LISTS_TTL)
 end
 if expected == '' then
   local first = request ~= '' and redis.call('GET', PREFIX .. request)
   if first then return first end
-  local function version(user)
-    return redis.call('HGET', PREFIX .. 'calls:user:' .. user, 'v') or '0'
-  end
-  if version(caller) ~= ARGV[12] or version(callee) ~= ARGV[13] then return 0 end
+  local caller, caller_version, caller_calls = list_of(ARGV[10])
+  local callee, callee_version, callee_calls = list_of(ARGV[11])
+  if caller_version ~= ARGV[12] or callee_version ~= ARGV[13] then return 0 end
   if request ~= '' then redis.call('SET', PREFIX .. request, call, 'PX', INBOX_TTL) end
+  if is_live then
+    keep_list(caller, caller_version, caller_calls .. ' ' .. call)
+    keep_list(callee, callee_version, callee_calls .. ' ' .. call)
+  end
+elseif not is_live then
+  for _, user in ipairs({ ARGV[10], ARGV[11] }) do
+    local key, version, calls = list_of(user)
+    local from, to = string.find(calls, ' ' .. call, 1, true)
+    if from then
+      keep_list(key, version, string.sub(calls, 1, from - 1) .. string.sub(calls, to + 1))
+      close_call(user, call)
+    end
+  end
 end
 
-redis.call('SET', PREFIX .. 'call:' .. call, record, 'PX', ARGV[9])
-local timer = PREFIX .. 'timeout:call:' .. call
+redis.call('SET', documented, record, 'PX', ARGV[9])
 if is_live then
   local left = math.min(tonumber(deadline) - now, LISTS_TTL)
-  redis.call('SET', PREFIX .. 'live:call:' .. call, record, 'PX', whole(math.max(left, 0) + 86400000))
+  redis.call('SET', live, record, 'PX', whole(math.max(left, 0) + 86400000))
   redis.call('ZADD', PREFIX .. 'deadlines', deadline, call)
   if left > 0 then redis.call('SET', timer, deadline, 'PX', whole(left)) else redis.call('DEL', timer) end
-else
-  redis.call('DEL', PREFIX .. 'live:call:' .. call, timer)
+elseif expected ~= '' then
+  redis.call('DEL', live, timer)
   redis.call('ZREM', PREFIX .. 'deadlines', call)
 end
-for _, user in ipairs({ caller, callee }) do
-  local key = PREFIX .. 'calls:user:' .. user
-  if is_live then
-    -- Only a new call is new to the lists.
-    if expected == '' and redis.call('HSETNX', key, call, '1') == 1 then
-      redis.call('HINCRBY', key, 'v', 1)
-      redis.call('PEXPIRE', key, LISTS_TTL)
-    end
-  elseif redis.call('HDEL', key, call) == 1 then
-    redis.call('HINCRBY', key, 'v', 1)
-    close_call(user, call)
-  end
-end
-for at = 15, #ARGV, 4 do
-  append(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3])
+for message = 15, #ARGV, 3 do
+  append(ARGV[message], ARGV[message + 2])
+  if ARGV[message + 1] == '1' then trim(ARGV[message]) end
 end
 return 1

@@ -1,62 +1,76 @@
--- The inbox of a user is three lists, the most expendable first, and what is in them all: last event id, messages, bytes, and
--- when all of it runs out. An entry is what was published: `id sent_at size call token revision body`; with a `!` in front, if
--- no node listened.
-local CLASSES = { 'signals', 'notices', 'ends' }
-
-local function inbox(class, user)
-  return PREFIX .. 'inbox:' .. class .. ':' .. user
+-- The inbox of a user is a stream. A message is the field `m`, `class size call token revision body`; the classes, the most
+-- expendable first, are signals `s`, notices that need their call live `n`, and ends `e`. A field `n` is the id of a message that
+-- no node listened to.
+local function inbox(user)
+  return PREFIX .. 'inbox:user:' .. user
 end
 
-local function totals(user)
-  local kept = redis.call('GET', PREFIX .. 'inbox:user:' .. user)
-  if not kept then return now, 0, 0, 0 end
-  local last, count, bytes, ends = string.match(kept, '^(%d+) (%d+) (%d+) (%d+)$')
-  return tonumber(last), tonumber(count), tonumber(bytes), tonumber(ends)
-end
-
-local function keep_totals(user, last, count, bytes, ends)
-  local text = string.format('%.0f %.0f %.0f %.0f', last, count, bytes, ends)
-  redis.call('SET', PREFIX .. 'inbox:user:' .. user, text, 'KEEPTTL')
-end
-
--- Appends a message and publishes it. `rest` is the entry after its time.
-local function append(user, class, size, rest)
-  local last, count, bytes, ends = totals(user)
-  last, count, bytes = last + 1, count + 1, bytes + size
-  local entry = string.format('%.0f %.0f ', last, now) .. rest
-  local key = inbox(class, user)
-  local listeners = redis.call('PUBLISH', CHANNELS .. 'user:' .. user, entry)
-  local length = redis.call('RPUSH', key, listeners == 0 and '!' .. entry or entry)
-  -- Everything is kept for as long as a message is to be, and up to an eighth longer: so it need not be said each time.
-  local is_renewed = ends - now < INBOX_TTL
-  if is_renewed then
-    ends = now + math.floor(INBOX_TTL * 9 / 8)
-  elseif length == 1 then
-    redis.call('PEXPIREAT', key, whole(ends))
+local function publish(user, key, id, message)
+  if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
+    redis.call('XADD', key, '*', 'n', id)
   end
-  local function drop(from)
-    local dropped = redis.call('LPOP', inbox(from, user))
-    if not dropped then return false end
-    count, bytes = count - 1, bytes - tonumber(string.match(dropped, '^!?%d+ %d+ (%d+) '))
-    return true
+end
+
+local function delete(key, ids)
+  for from = 1, #ids, 1000 do
+    redis.call('XDEL', key, unpack(ids, from, math.min(from + 999, #ids)))
   end
-  if class == 'ends' and length > 1 then
-    -- The oldest may have been kept long enough.
-    for _ = 1, 8 do
-      local oldest = redis.call('LINDEX', key, 0)
-      if not oldest or string.match(oldest, '^!?%d+ (%d+) ') + INBOX_TTL > now then break end
-      drop(class)
+end
+
+-- Takes out every message for which `is_meant` says so, and what is noted about it.
+local function take_out(key, is_meant)
+  local ids, gone = {}, {}
+  local entries = redis.call('XRANGE', key, '-', '+')
+  for _, entry in ipairs(entries) do
+    local id, field, value = entry[1], entry[2][1], entry[2][2]
+    if field == 'm' and is_meant(id, value) or field == 'n' and gone[value] then
+      ids[#ids + 1], gone[id] = id, true
     end
   end
-  local at = 1
-  while (count > INBOX_MESSAGES or bytes > INBOX_BYTES) and at <= #CLASSES do
-    if not drop(CLASSES[at]) then at = at + 1 end
-  end
-  keep_totals(user, last, count, bytes, ends)
-  if is_renewed then
-    redis.call('PEXPIREAT', PREFIX .. 'inbox:user:' .. user, whole(ends))
-    for _, kept in ipairs(CLASSES) do
-      redis.call('PEXPIREAT', inbox(kept, user), whole(ends))
+  if #ids > 0 then delete(key, ids) end
+end
+
+-- Lets go of what only matters while a call lives.
+local function close_call(user, call)
+  take_out(inbox(user), function(_, message)
+    local class, about = string.match(message, '^(%a) %d+ (%S+) ')
+    return about == call and class ~= 'e'
+  end)
+end
+
+-- Keeps an inbox within its bounds: what is too old goes, then the most expendable, the oldest first.
+local function trim(user)
+  local key = inbox(user)
+  local count, bytes, classes = 0, 0, { s = {}, n = {}, e = {} }
+  for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
+    local id, field, value = entry[1], entry[2][1], entry[2][2]
+    if field == 'm' then
+      local class, size = string.match(value, '^(%a) (%d+) ')
+      local list = classes[class]
+      list[#list + 1] = { id, tonumber(size) }
+      count, bytes = count + 1, bytes + size
     end
   end
+  local expendable = {}
+  local function expend(message)
+    expendable[message[1]] = true
+    count, bytes = count - 1, bytes - message[2]
+  end
+  for _, class in ipairs({ 's', 'n', 'e' }) do
+    for _, message in ipairs(classes[class]) do
+      local is_old = string.match(message[1], '^%d+') + INBOX_TTL <= now
+      if is_old or count > INBOX_MESSAGES or bytes > INBOX_BYTES then expend(message) end
+    end
+  end
+  if next(expendable) then
+    take_out(key, function(id) return expendable[id] end)
+  end
+end
+
+-- Appends a message and publishes it. Everything is kept for as long as a message is to be, and a little longer.
+local function append(user, message)
+  local key = inbox(user)
+  local id = redis.call('XADD', key, '*', 'm', message)
+  redis.call('PEXPIRE', key, INBOX_KEPT)
+  publish(user, key, id, message)
 end

@@ -1,3 +1,4 @@
 local function record_of(call)
-  return redis.call('GET', PREFIX .. 'live:call:' .. call) or redis.call('GET', PREFIX .. 'call:' .. call)
+  local records = redis.call('MGET', PREFIX .. 'live:call:' .. call, PREFIX .. 'call:' .. call)
+  return records[1] or records[2]
 end

@@ -16,8 +16,13 @@ else
 end
 for _, user in ipairs({ ARGV[7], ARGV[8] }) do
   local key = PREFIX .. 'calls:user:' .. user
-  local changed = is_live and redis.call('HSETNX', key, call, '1') or redis.call('HDEL', key, call)
-  if changed == 1 then redis.call('HINCRBY', key, 'v', 1) end
-  redis.call('PEXPIRE', key, 691200000)
+  local version, calls = string.match(redis.call('GET', key) or '0', '^(%d+)(.*)$')
+  local from, to = string.find(calls, ' ' .. call, 1, true)
+  if is_live and not from then
+    calls = calls .. ' ' .. call
+  elseif from and not is_live then
+    calls = string.sub(calls, 1, from - 1) .. string.sub(calls, to + 1)
+  end
+  redis.call('SET', key, whole(version + 1) .. calls, 'PX', 691200000)
 end
 return 1

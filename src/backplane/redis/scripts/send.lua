@@ -1,13 +1,27 @@
 -- Sends a message outside of any change.
--- ARGV: 1 when it is too late, 2 call, 3 how its record begins if the message is sent upon it, or '', 4 user, 5 class, 6 size,
--- 7 token if it may have been sent already, or '', 8 the entry after its time. Answers 1 done, 0 stale, -1 too late.
-local head, user, class, token = ARGV[3], ARGV[4], ARGV[5], ARGV[7]
-if now > tonumber(ARGV[1]) then return -1 end
+-- ARGV: 1 when it is too late, 2 call, 3 how its record begins if the message is sent upon it, or '', 4 user, 5 token if it may
+-- have been sent already, or '', 6 '1' if the inbox is to be trimmed, 7 the message. Answers 1 done, 0 stale, -1 too late.
+local head, user, token, message = ARGV[3], ARGV[4], ARGV[5], ARGV[7]
 if head ~= '' and redis.call('GETRANGE', PREFIX .. 'live:call:' .. ARGV[2], 0, #head - 1) ~= head then return 0 end
+local key = inbox(user)
 if token ~= '' then
-  for _, entry in ipairs(redis.call('LRANGE', inbox(class, user), -64, -1)) do
-    if string.match(entry, '^!?%d+ %d+ %d+ %S+ (%S+) ') == token then return 1 end
+  for _, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', 64)) do
+    if string.match(entry[2][2], '^%a %d+ %S+ (%S+) ') == token then return 1 end
   end
 end
-append(user, class, tonumber(ARGV[6]), ARGV[8])
+local id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'm', message)
+if not id or head == '' then
+  id = id or redis.call('XADD', key, '*', 'm', message)
+  redis.call('PEXPIRE', key, INBOX_KEPT)
+end
+-- The id begins with the time.
+if string.match(id, '^%d+') > ARGV[1] then
+  redis.call('XDEL', key, id)
+  return -1
+end
+publish(user, key, id, message)
+if ARGV[6] == '1' then
+  now = tonumber(string.match(id, '^%d+'))
+  trim(user)
+end
 return 1
