@@ -132,7 +132,7 @@ pub(crate) use conformance;
 
 /// A node under test.
 pub(crate) struct TestNode {
-    backplane: Arc<dyn Backplane>,
+    pub(crate) backplane: Arc<dyn Backplane>,
     receiver: Arc<Recorder>,
 }
 
@@ -164,7 +164,7 @@ impl Receiver for Recorder {
 }
 
 impl TestNode {
-    async fn new(lab: &impl Lab) -> Self {
+    pub(crate) async fn new(lab: &impl Lab) -> Self {
         let receiver = Arc::new(Recorder::default());
         Self { backplane: lab.node(receiver.clone()).await, receiver }
     }
@@ -203,7 +203,7 @@ impl TestNode {
         }
     }
 
-    async fn inbox(&self, user: &UserId) -> Vec<Delivery> {
+    pub(crate) async fn inbox(&self, user: &UserId) -> Vec<Delivery> {
         self.inbox_after(user, EventId(0)).await
     }
 
@@ -213,7 +213,7 @@ impl TestNode {
     }
 
     /// Sends outside of any call.
-    async fn send(&self, outgoing: Outgoing) {
+    pub(crate) async fn send(&self, outgoing: Outgoing) {
         assert_eq!(self.backplane.send(outgoing, None).await, Ok(Sent::Done));
     }
 
@@ -238,7 +238,7 @@ impl TestNode {
     }
 
     /// Begins a call.
-    async fn begin(&self, call: &Call) -> Version {
+    pub(crate) async fn begin(&self, call: &Call) -> Version {
         let commit = Commit { expected: self.expected_new(call).await, call: call.clone(), outbox: Vec::new() };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
         self.version(call.id).await
@@ -249,7 +249,7 @@ impl TestNode {
     }
 
     /// Changes a call.
-    async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
+    pub(crate) async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
         let expected = Expected::Version(self.version(call.id).await);
         assert_eq!(self.backplane.commit(Commit { expected, call, outbox }).await, Ok(Committed::Done));
     }
@@ -269,20 +269,20 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
 }
 
-fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
 
-fn device(name: &str) -> DeviceId {
+pub(crate) fn device(name: &str) -> DeviceId {
     DeviceId::parse(name).unwrap()
 }
 
-fn session(name: &str) -> SessionId {
+pub(crate) fn session(name: &str) -> SessionId {
     SessionId::parse(name).unwrap()
 }
 
 /// Alice, by her device `a1`, rings Bob until `until`.
-fn ringing(until: Timestamp) -> Call {
+pub(crate) fn ringing(until: Timestamp) -> Call {
     ringing_from("a1", until)
 }
 
@@ -300,7 +300,7 @@ fn ringing_from(caller_device: &str, until: Timestamp) -> Call {
 }
 
 /// So far away that no test gets there.
-fn far() -> Timestamp {
+pub(crate) fn far() -> Timestamp {
     Timestamp(u64::MAX / 2)
 }
 
@@ -308,7 +308,7 @@ fn requested(call: Call, request: &str) -> Call {
     Call { request_id: RequestId::parse(request), ..call }
 }
 
-fn accepted(call: Call, callee_device: &str) -> Call {
+pub(crate) fn accepted(call: Call, callee_device: &str) -> Call {
     let state = State::Accepted(Accepted {
         at: Timestamp(0),
         until: far(),
@@ -319,7 +319,7 @@ fn accepted(call: Call, callee_device: &str) -> Call {
     Call { state, ..call }
 }
 
-fn over(call: Call) -> Call {
+pub(crate) fn over(call: Call) -> Call {
     let state = State::Over(Over { at: Timestamp(0), accepted_at: None, outcome: Outcome::TimedOut });
     Call { state, ..call }
 }
@@ -329,14 +329,14 @@ fn notice(call_id: CallId, to: &UserId, event: Event) -> Outgoing {
     Outgoing { user: to.clone(), audience: Audience::All, payload: Payload::Notice(notice) }
 }
 
-fn incoming(call_id: CallId, to: &UserId) -> Outgoing {
+pub(crate) fn incoming(call_id: CallId, to: &UserId) -> Outgoing {
     let event =
         Event::Incoming { caller: user("alice"), display: CallerDisplay::default(), call_type: CallType::Audio };
     notice(call_id, to, event)
 }
 
 /// The end of a call, which is to be kept whatever else is let go.
-fn end_of(call_id: CallId, to: &UserId) -> Outgoing {
+pub(crate) fn end_of(call_id: CallId, to: &UserId) -> Outgoing {
     notice(call_id, to, Event::Ended { ended_by: None, reason: EndReason::MaxDuration })
 }
 
@@ -353,7 +353,12 @@ fn signal(call_id: CallId, to: &UserId, bytes: usize) -> Outgoing {
     Outgoing { user: to.clone(), audience: Audience::Only(device("b1")), payload: Payload::Signal(signal) }
 }
 
-fn registration(user_name: &str, device_name: Option<&str>, session_name: &str, at: Timestamp) -> Registration {
+pub(crate) fn registration(
+    user_name: &str,
+    device_name: Option<&str>,
+    session_name: &str,
+    at: Timestamp,
+) -> Registration {
     Registration {
         user: user(user_name),
         device: device_name.map(device),

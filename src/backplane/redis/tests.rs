@@ -73,6 +73,12 @@ impl Server {
         server
     }
 
+    /// A connection of another program.
+    async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(format!("unix://{}/redis.sock", self.folder.path().display())).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
     fn set_time(&self, to: Timestamp) {
         self.clock.write_all_at(&to.0.to_ne_bytes(), 0).unwrap();
     }
@@ -101,11 +107,11 @@ impl Drop for Server {
 /// How often the clock is moved while something is waited for.
 const TURN: Duration = Duration::from_millis(2);
 
-struct RedisLab {
+pub(super) struct RedisLab {
     nodes: Mutex<Vec<Arc<Redis>>>,
     clock: Clock,
     hand: &'static AtomicU64,
-    server: Server,
+    pub(super) server: Server,
 }
 
 impl RedisLab {
@@ -178,3 +184,5 @@ impl Lab for RedisLab {
 }
 
 conformance! { RedisLab, #[tokio::test] }
+
+mod releases;

@@ -26,8 +26,12 @@ local function is_forgotten(device)
   return device.session == '' and tonumber(device.seen) + ttl <= now
 end
 
+-- Whatever is known of a device goes, also what another release has written.
 local function forget(device, record)
-  redis.call('HDEL', key, 'at:' .. device, 'json:' .. device, 'push:' .. device, 's:' .. record.session)
+  if record.session ~= '' then redis.call('HDEL', key, 's:' .. record.session) end
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.match(field, '^[^:]+:(.*)$') == device and string.sub(field, 1, 2) ~= 's:' then redis.call('HDEL', key, field) end
+  end
 end
 
 -- A client that names no device is a new one at every connect, and its call would otherwise have lost it.

@@ -14,7 +14,9 @@ redis.call('HDEL', key, 's:' .. session)
 redis.call('DEL', PREFIX .. 'user:socket:' .. session)
 redis.call('SREM', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
 if how == 'forget' then
-  redis.call('HDEL', key, 'at:' .. device, 'json:' .. device, 'push:' .. device)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.match(field, '^[^:]+:(.*)$') == device and string.sub(field, 1, 2) ~= 's:' then redis.call('HDEL', key, field) end
+  end
 else
   local lost_at = '0'
   if how == 'bury' then
