@@ -85,3 +85,8 @@ fn nodes() {
 fn proxy() {
     passes("proxy.test.mjs");
 }
+
+#[test]
+fn connections() {
+    passes("connections.test.mjs");
+}

@@ -31,5 +31,5 @@ export async function eventually(ask, what, ms = PATIENCE_MS) {
       await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
     }
   })();
-  return within(found, () => `${what}: ${last}`, ms).finally(() => (over = true));
+  return within(found, () => `${typeof what === 'function' ? what() : what}: ${last}`, ms).finally(() => (over = true));
 }

@@ -195,6 +195,10 @@ pub(super) fn is_fatal(error: &RedisError) -> bool {
 /// An error without anything a client sent: Redis repeats parts of commands in some.
 pub(super) fn plain(error: &RedisError) -> String {
     match error.code() {
+        _ if error.is_io_error() => error.to_string(),
+        Some("WRONGPASS") => "wrong user or password (WRONGPASS)".to_owned(),
+        Some("NOAUTH") => "it wants a password (NOAUTH)".to_owned(),
+        Some("NOPERM") => "its user may not run a command that is needed (NOPERM)".to_owned(),
         Some(code) => format!("{} ({code})", error.category()),
         None => error.category().to_owned(),
     }
