@@ -177,6 +177,8 @@ pub struct Abandoned {
     pub device: DeviceId,
     /// The session that held it.
     pub session: SessionId,
+    /// Whether its user has live calls, which are to be told.
+    pub has_calls: bool,
 }
 
 /// How far a device has come in what was sent to its user.

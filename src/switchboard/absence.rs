@@ -10,6 +10,8 @@ use crate::switchboard::{Failure, Switchboard};
 
 /// How many devices are dealt with before more are asked for.
 const BATCH: usize = 64;
+/// The pause before more are asked for: those of a large node are not to stand in the way of its users' return.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long to wait before asking a backplane again that cannot be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -27,13 +29,17 @@ impl Switchboard {
                 continue;
             };
             join_all(abandoned.iter().map(|abandoned| self.note_abandoned(abandoned))).await;
+            // Those who come back go first.
+            let _ = tokio::time::timeout(PAUSE, stop.cancelled()).await;
         }
     }
 
     async fn note_abandoned(&self, abandoned: &Abandoned) {
         let noted = async {
             // In this order: should this node die in between, another one begins anew.
-            self.away(&abandoned.user, &abandoned.device).await?;
+            if abandoned.has_calls {
+                self.away(&abandoned.user, &abandoned.device).await?;
+            }
             self.backplane.bury(abandoned).await.map_err(Failure::from)
         };
         if let Err(failure) = noted.await {

@@ -83,7 +83,7 @@ impl Switchboard {
             Departure::SignedOut => self.backplane.forget(user, session).await?,
             Departure::Unseated => {
                 let device = session.unnamed_device();
-                let abandoned = Abandoned { user: user.clone(), device, session: session.clone() };
+                let abandoned = Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false };
                 return Ok(self.backplane.bury(&abandoned).await?);
             }
         };

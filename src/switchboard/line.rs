@@ -13,6 +13,8 @@ use crate::switchboard::seat::{CloseReason, Seat};
 
 /// How many parts the sockets are divided into, so that users do not wait for each other.
 const SHARDS: usize = 64;
+/// The same for what takes longer.
+const TURNS: usize = 4096;
 
 type Shard = RwLock<HashMap<UserId, Vec<Arc<Seat>>>>;
 
@@ -31,7 +33,7 @@ impl Default for Line {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: RandomState::new(),
-            turns: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
+            turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
             expected: Mutex::default(),
             resumed: Notify::new(),
         }
@@ -39,17 +41,17 @@ impl Default for Line {
 }
 
 impl Line {
-    fn index(&self, user: &UserId) -> usize {
-        usize::try_from(self.hasher.hash_one(user) % SHARDS as u64).unwrap_or_default()
+    fn index(&self, user: &UserId, of: usize) -> usize {
+        usize::try_from(self.hasher.hash_one(user) % of as u64).unwrap_or_default()
     }
 
     fn shard(&self, user: &UserId) -> &Shard {
-        &self.shards[self.index(user)]
+        &self.shards[self.index(user, SHARDS)]
     }
 
     /// Held while a user's first seat is taken or the last one given up, so that neither undoes the other's subscription.
     pub(super) async fn turn(&self, user: &UserId) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turns[self.index(user)].lock().await
+        self.turns[self.index(user, TURNS)].lock().await
     }
 
     /// A seat for `session` will be added, unless the answer is dropped before: it may be displaced by then.

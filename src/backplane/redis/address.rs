@@ -14,6 +14,8 @@ use crate::config::{RedisConfig, RedisServers, RedisTls};
 
 /// How long a connection may take to be made.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer may take before it counts as lost. Whoever asks gives up long before.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a Sentinel may take to answer.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is probed after this long.

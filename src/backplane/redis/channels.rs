@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backplane::Unavailable;
-use crate::backplane::redis::address::{CONNECT_TIMEOUT, connection_config};
+use crate::backplane::redis::address::{ANSWER_TIMEOUT, connection_config};
 use crate::backplane::redis::keys::Keys;
 use crate::ids::UserId;
 
@@ -140,7 +140,7 @@ impl Channels {
     }
 
     async fn open_lane(&self) -> Result<Lane, RedisError> {
-        let config = connection_config(CONNECT_TIMEOUT).set_push_sender(Ear(self.listener.clone()));
+        let config = connection_config(ANSWER_TIMEOUT).set_push_sender(Ear(self.listener.clone()));
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let (changes, queue) = mpsc::channel(QUEUE);
         let worker = tokio::spawn(work(connection.clone(), queue, self.listener.clone()));

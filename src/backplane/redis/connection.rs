@@ -11,15 +11,13 @@ use bb8_redis::{RedisConnectionManager, bb8};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, RedisError};
 
-use crate::backplane::redis::address::connection_config;
+use crate::backplane::redis::address::{ANSWER_TIMEOUT, connection_config};
 use crate::backplane::redis::channels::Channels;
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::script::{Script, Scripts};
 
 /// Connections for what is long.
 const POOL_SIZE: u32 = 4;
-/// How long a sign of life may take.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The connections.
 pub(super) struct Connection {
@@ -37,7 +35,8 @@ impl Connection {
         channels: Channels,
         scripts: &Scripts,
     ) -> Result<Self, RedisError> {
-        let mut commands = client.get_multiplexed_async_connection_with_config(&connection_config(timeout)).await?;
+        let mut commands =
+            client.get_multiplexed_async_connection_with_config(&connection_config(ANSWER_TIMEOUT)).await?;
         for script in scripts.all() {
             script.load(&mut commands).await?;
         }
@@ -77,21 +76,6 @@ impl Connection {
                 Err(bb8::RunError::TimedOut) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             },
         }
-    }
-
-    /// Whether the connections that listen answer.
-    pub(super) async fn hears(&self) -> bool {
-        matches!(tokio::time::timeout(PING_TIMEOUT, self.channels.ping()).await, Ok(Ok(())))
-    }
-
-    /// Whether every connection answers.
-    pub(super) async fn is_alive(&self) -> bool {
-        let mut commands = self.commands.clone();
-        let pinged = async {
-            redis::cmd("PING").exec_async(&mut commands).await?;
-            self.channels.ping().await
-        };
-        matches!(tokio::time::timeout(PING_TIMEOUT, pinged).await, Ok(Ok(())))
     }
 }
 

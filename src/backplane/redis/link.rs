@@ -29,6 +29,8 @@ pub(super) struct Link {
 #[derive(Clone)]
 enum State {
     Up(Arc<Connection>),
+    /// Connected, and silent for longer than anybody is to wait.
+    Silent(Arc<Connection>),
     /// Away, but perhaps only for a moment: who asks waits for it.
     Shaken,
     /// Away for longer than anybody is to wait.
@@ -66,7 +68,7 @@ impl Link {
     /// The connection, if there is one.
     pub(super) fn current(&self) -> Option<Arc<Connection>> {
         match &*self.state.borrow() {
-            State::Up(connection) => Some(connection.clone()),
+            State::Up(connection) | State::Silent(connection) => Some(connection.clone()),
             State::Shaken | State::Down => None,
         }
     }
@@ -80,12 +82,17 @@ impl Link {
         let mut state = self.state.subscribe();
         match state.wait_for(|state| !matches!(state, State::Shaken)).await.as_deref() {
             Ok(State::Up(connection)) => Ok(connection.clone()),
-            Ok(State::Shaken | State::Down) | Err(_) => Err(Unavailable),
+            Ok(State::Silent(_) | State::Shaken | State::Down) | Err(_) => Err(Unavailable),
         }
     }
 
     pub(super) fn set_up(&self, connection: Arc<Connection>) {
         self.state.send_replace(State::Up(connection));
+    }
+
+    /// Redis is connected and does not answer; nobody waits for it.
+    pub(super) fn set_silent(&self, connection: Arc<Connection>) {
+        self.state.send_replace(State::Silent(connection));
     }
 
     /// Redis is away; whoever asks for something waits for it.
@@ -154,11 +161,11 @@ impl Link {
                 let found = state.wait_for(|state| match state {
                     State::Up(connection) => tried != Some(connection.generation()),
                     State::Shaken => false,
-                    State::Down => true,
+                    State::Silent(_) | State::Down => true,
                 });
                 let connection = match found.await.as_deref() {
                     Ok(State::Up(connection)) => connection.clone(),
-                    Ok(State::Shaken | State::Down) | Err(_) => return Err(Unavailable),
+                    Ok(State::Silent(_) | State::Shaken | State::Down) | Err(_) => return Err(Unavailable),
                 };
                 match connection.run(lane, script, command(tried.is_some())).await {
                     Ok(answer) => return Ok(answer),

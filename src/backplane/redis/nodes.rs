@@ -192,7 +192,7 @@ impl Redis {
                 command
             };
             let found: Vec<String> = self.link.run(Lane::Long, &self.scripts.abandoned, command).await?;
-            let abandoned: Vec<_> = found.chunks_exact(3).filter_map(abandoned).collect();
+            let abandoned: Vec<_> = found.chunks_exact(4).filter_map(abandoned).collect();
             if abandoned.is_empty() {
                 // All is done, or somebody else is at it; if not, it will be found again.
                 self.nodes.let_rest(&dead);
@@ -220,5 +220,6 @@ fn abandoned(parts: &[String]) -> Option<Abandoned> {
         session: SessionId::parse(&parts[0])?,
         user: UserId::parse(&parts[1])?,
         device: DeviceId::parse(&parts[2])?,
+        has_calls: parts[3] == "1",
     })
 }

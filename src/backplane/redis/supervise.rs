@@ -29,6 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a sign of life is given, and asked for.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// When a Redis that does not answer counts as silent, and how much later its connections are given up.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(4);
 /// A node that gave no sign of life for this long may count as dead with the others.
 const MISSED_FOR_MS: u64 = 4_000;
 /// How far a clock may be from that of Redis before it is corrected, and before it is worth a warning.
@@ -131,7 +134,12 @@ impl Redis {
     }
 
     /// Watches a connection until it fails, or until `stop`.
-    async fn attend(&self, connection: &Connection, answers: &mut mpsc::Receiver<Answer>, stop: &CancellationToken) {
+    async fn attend(
+        &self,
+        connection: &Arc<Connection>,
+        answers: &mut mpsc::Receiver<Answer>,
+        stop: &CancellationToken,
+    ) {
         let mut beats = tokio::time::interval(BEAT_INTERVAL);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut touches = tokio::time::interval(TOUCH_INTERVAL);
@@ -143,8 +151,8 @@ impl Redis {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.link.broken() => return,
-                () = self.link.doubted() => if !connection.is_alive().await { return },
-                _ = beats.tick() => if !self.check_pulse(connection).await { return },
+                () = self.link.doubted() => if !self.has_pulse(connection).await { return },
+                _ = beats.tick() => if !self.has_pulse(connection).await { return },
                 _ = touches.tick() => self.touch_calls(connection).await,
                 () = &mut probe, if !is_probed => is_probed = true,
                 Some(Answer { node, text }) = answers.recv() => {
@@ -159,10 +167,22 @@ impl Redis {
         }
     }
 
-    async fn check_pulse(&self, connection: &Connection) -> bool {
-        let (hears, beaten) =
-            tokio::join!(connection.hears(), tokio::time::timeout(BEAT_INTERVAL, self.beat(connection)));
-        hears && matches!(beaten, Ok(Ok(())))
+    /// Whether every connection answers. One that is only slow is not given up: what was sent over it is on its way.
+    async fn has_pulse(&self, connection: &Arc<Connection>) -> bool {
+        let answered = async { tokio::try_join!(connection.channels().ping(), self.beat(connection)).is_ok() };
+        tokio::pin!(answered);
+        // Waits for both answers; at first without a word, then with everybody else refused.
+        if let Ok(is_alive) = tokio::time::timeout(SILENT_AFTER, &mut answered).await {
+            return is_alive;
+        }
+        self.link.set_silent(connection.clone());
+        tracing::warn!("Redis does not answer");
+        let is_alive = tokio::time::timeout(GIVEN_UP_AFTER, answered).await.unwrap_or(false);
+        if is_alive {
+            tracing::info!("Redis answers again");
+            self.link.set_up(connection.clone());
+        }
+        is_alive
     }
 
     /// Gives a sign of life, hears of the other nodes, and sets the clock.

@@ -1,5 +1,5 @@
 -- Sessions of a node that has died, for one heir at a time. ARGV: 1 the dead node, 2 its heir, 3 most sessions.
--- Answers session, user and device in turn; nothing where there is another heir, or nothing left to do.
+-- Answers session, user, device and '1' if the user has live calls, in turn; nothing where there is another heir, or nothing left to do.
 local dead, heir = ARGV[1], ARGV[2]
 local claim, sessions = PREFIX .. 'claim:node:' .. dead, PREFIX .. 'sessions:node:' .. dead
 local claimed = redis.call('GET', claim)
@@ -10,7 +10,9 @@ for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[3])) do
   local session, user = string.match(member, '^(%S+) (.*)$')
   local device = redis.call('HGET', PREFIX .. 'devices:user:' .. user, 's:' .. session)
   if device then
-    found[#found + 1], found[#found + 2], found[#found + 3] = session, user, device
+    local calls = redis.call('GET', PREFIX .. 'calls:user:' .. user) or ''
+    local has_calls = string.find(calls, ' ', 1, true) and '1' or '0'
+    found[#found + 1], found[#found + 2], found[#found + 3], found[#found + 4] = session, user, device, has_calls
   else
     redis.call('SREM', sessions, member)
     redis.call('DEL', PREFIX .. 'user:socket:' .. session)

@@ -83,11 +83,11 @@ if before then
   if before.session ~= '' and before.session ~= session then
     if renewed and tonumber(before.seen) > at then return { 'displaced' } end
     old_session, old_node = before.session, before.node
-    if is_alive(old_node) then
-      if old_node ~= node then
-        redis.call('PUBLISH', CHANNELS .. 'node:' .. old_node, 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user)
-      end
-    else
+    -- A node that does not listen is dead, even if nobody has noticed yet.
+    local displace = 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user
+    local is_there = old_node == node
+      or is_alive(old_node) and redis.call('PUBLISH', CHANNELS .. 'node:' .. old_node, displace) > 0
+    if not is_there then
       lost_at = redis.call('ZSCORE', PREFIX .. 'nodes', old_node) or whole(now)
       old_node = ''
     end
