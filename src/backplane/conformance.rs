@@ -170,7 +170,7 @@ impl TestNode {
     }
 
     /// The next message that comes out here.
-    async fn delivered(&self) -> (UserId, Delivery) {
+    pub(crate) async fn delivered(&self) -> (UserId, Delivery) {
         self.come(&self.receiver.deliveries).await
     }
 
@@ -255,7 +255,7 @@ impl TestNode {
     }
 
     /// Lets time pass while the node watches deadlines, as a node does. None of them may pass.
-    async fn pass(&self, lab: &impl Lab, by: Duration) {
+    pub(crate) async fn pass(&self, lab: &impl Lab, by: Duration) {
         tokio::select! {
             biased;
             due = self.backplane.due(16) => panic!("{due:?} named too early"),

@@ -242,3 +242,22 @@ impl AsyncPushSender for Ear {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_a_bounded_number_of_channels_and_room_is_used_again() {
+        let (wanted, user) = (Wanted::default(), |n: usize| UserId::parse(&format!("user-{n}")).unwrap());
+        for n in 0..MAX_CHANNELS {
+            assert_eq!(wanted.add(&user(n)), 0);
+        }
+        assert_eq!(wanted.add(&user(MAX_CHANNELS)), 1);
+        assert_eq!(wanted.add(&user(7)), 0, "it has its place");
+        assert_eq!(wanted.remove(&user(7)), Some(0));
+        assert_eq!(wanted.add(&user(MAX_CHANNELS + 1)), 0);
+        let lanes = wanted.by_lane(&Keys::new("", 0));
+        assert_eq!(lanes.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_CHANNELS, 1]);
+    }
+}

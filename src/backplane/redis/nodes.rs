@@ -11,9 +11,9 @@ use crate::backplane::{Abandoned, Position, Unavailable};
 use crate::clock::Timestamp;
 use crate::ids::{DeviceId, EventId, NodeId, SessionId, UserId};
 
-/// After how many milliseconds without a sign of life a node counts as dead; `scripts/shared.lua` has it, too. They are a second
+/// After how many milliseconds without a sign of life a node counts as dead; `scripts/part_alive.lua` has it, too. They are a second
 /// apart.
-const DEAD_AFTER_MS: u64 = 6_000;
+const DEAD_AFTER_MS: u64 = 8_000;
 /// Answers to other nodes that wait to be sent; beyond it they are not sent, and the other side does without.
 const ANSWERS: usize = 4_096;
 

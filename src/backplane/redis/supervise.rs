@@ -33,7 +33,7 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(4);
 /// A node that gave no sign of life for this long may count as dead with the others.
-const MISSED_FOR_MS: u64 = 4_000;
+const MISSED_FOR_MS: u64 = 6_000;
 /// How far a clock may be from that of Redis before it is corrected, and before it is worth a warning.
 const CORRECTED_FROM_MS: u64 = 5;
 const WARNED_FROM_MS: u64 = 1_000;

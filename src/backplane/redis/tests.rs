@@ -23,7 +23,7 @@ use crate::config::{RedisConfig, RedisServers};
 /// When the tests begin.
 const EPOCH: Timestamp = Timestamp(1_700_000_000_000);
 /// How long what has to come is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The clock as a library, built once for all tests.
 static CLOCK: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
@@ -108,7 +108,7 @@ impl Drop for Server {
 const TURN: Duration = Duration::from_millis(2);
 
 pub(super) struct RedisLab {
-    nodes: Mutex<Vec<Arc<Redis>>>,
+    pub(super) nodes: Mutex<Vec<Arc<Redis>>>,
     clock: Clock,
     hand: &'static AtomicU64,
     pub(super) server: Server,
@@ -186,3 +186,4 @@ impl Lab for RedisLab {
 conformance! { RedisLab, #[tokio::test] }
 
 mod releases;
+mod weather;

@@ -3,7 +3,7 @@
 -- Where nobody had given any for a while, Redis or all of them were away, and nobody is to blame. Where there is no trace of
 -- any, either Redis has lost it, or this is the very first.
 local last = tonumber(redis.call('GET', PREFIX .. 'nodes:beat') or '0')
-if now - last > 3000 and (last > 0 or ARGV[2] == '1') then
+if now - last > 4000 and (last > 0 or ARGV[2] == '1') then
   redis.call('SET', PREFIX .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
 end
 redis.call('SET', PREFIX .. 'nodes:beat', whole(now))

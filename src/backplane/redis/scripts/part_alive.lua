@@ -2,7 +2,7 @@
 local function is_alive(node)
   local beat = tonumber(redis.call('GET', PREFIX .. 'nodes:beat') or '0')
   local grace = tonumber(redis.call('GET', PREFIX .. 'nodes:grace') or '0')
-  if grace > now or now - beat > 3000 then return true end
+  if grace > now or now - beat > 4000 then return true end
   local seen = tonumber(redis.call('ZSCORE', PREFIX .. 'nodes', node) or '0')
-  return now - seen <= 6000
+  return now - seen <= 8000
 end

@@ -1,0 +1,93 @@
+//! What a node does when its connections break: it listens again, and puts back what Redis has lost.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::backplane::conformance::{Lab, TestNode, accepted, end_of, far, over, ringing, user};
+use crate::backplane::redis::tests::{PATIENCE, RedisLab};
+use crate::ids::UserId;
+
+/// As many as a busy node holds.
+const USERS: usize = 10_000;
+
+async fn info(lab: &RedisLab, name: &str) -> u64 {
+    let text: String = redis::cmd("INFO").query_async(&mut lab.server.connection().await).await.unwrap();
+    let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
+    fields[name].parse().unwrap()
+}
+
+/// Breaks every connection of nodes to Redis, and waits until they are connected anew.
+async fn break_connections(lab: &RedisLab) {
+    let nodes = lab.nodes.lock().clone();
+    let before: Vec<_> = nodes.iter().map(|node| node.link.current().unwrap().generation()).collect();
+    let mut redis = lab.server.connection().await;
+    for kind in ["pubsub", "normal"] {
+        redis::cmd("CLIENT").arg(&["KILL", "TYPE", kind, "SKIPME", "yes"]).exec_async(&mut redis).await.unwrap();
+    }
+    let is_anew = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(2));
+        while nodes
+            .iter()
+            .zip(&before)
+            .any(|(node, before)| node.link.current().is_none_or(|connection| connection.generation() == *before))
+        {
+            turns.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_anew).await.unwrap();
+}
+
+#[tokio::test]
+async fn ten_thousand_users_are_listened_to_again() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    let users: Vec<UserId> = (0..USERS).map(|n| user(&format!("user-{n}"))).collect();
+    for subscribed in join_all(users.iter().map(|user| node.backplane.subscribe(user))).await {
+        subscribed.unwrap();
+    }
+    let channels = info(&lab, "pubsub_channels").await;
+    assert!(channels >= USERS as u64, "{channels} channels");
+    break_connections(&lab).await;
+    assert_eq!(info(&lab, "pubsub_channels").await, channels, "when it is connected, it listens to all of them");
+    for user in [&users[0], &users[USERS - 1]] {
+        let call = crate::ids::CallId::random();
+        node.send(end_of(call, user)).await;
+        assert_eq!(node.delivered().await.0, *user);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_redis_has_lost_are_put_back_as_they_were_seen_last() {
+    let lab = RedisLab::start().await;
+    let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
+    one.backplane.subscribe(&user("alice")).await.unwrap();
+    two.backplane.subscribe(&user("bob")).await.unwrap();
+    let (rings, talks, ended) = (ringing(lab.now().plus(Duration::from_secs(45))), ringing(far()), ringing(far()));
+    for call in [&rings, &talks, &ended] {
+        one.begin(call).await;
+    }
+    two.change(accepted(talks.clone(), "b1"), Vec::new()).await;
+    one.change(over(ended.clone()), Vec::new()).await;
+    redis::cmd("FLUSHALL").exec_async(&mut lab.server.connection().await).await.unwrap();
+    break_connections(&lab).await;
+
+    // Both nodes put back what they know; the one that knows better wins.
+    let restored = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(5));
+        let expected = accepted(talks.clone(), "b1");
+        while two.backplane.load(talks.id).await.unwrap().is_none_or(|stored| *stored.call != expected) {
+            turns.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, restored).await.unwrap();
+    assert_eq!(*one.backplane.load(rings.id).await.unwrap().unwrap().call, rings);
+    assert!(one.backplane.load(ended.id).await.unwrap().is_none(), "what is over stays over");
+    for name in ["alice", "bob"] {
+        let live = one.backplane.live_calls(&user(name)).await.unwrap();
+        assert_eq!(live.calls.iter().map(|stored| stored.call.id).collect::<Vec<_>>().len(), 2, "{name}");
+    }
+    one.pass(&lab, Duration::from_secs(44)).await;
+    assert_eq!(lab.within(one.backplane.due(4)).await, Ok(vec![rings.id]), "its deadline is there again, too");
+}
