@@ -92,7 +92,7 @@ impl Calls for Redis {
         let messages: Vec<_> = outbox
             .iter()
             .map(|outgoing| {
-                let message = message::write(&outgoing.audience, &outgoing.payload, &token, revision);
+                let message = message::write(&outgoing.audience, &outgoing.payload, &token, revision, Some(&text));
                 (outgoing.user.as_str(), u8::from(self.is_to_trim(outgoing.payload.size())), message)
             })
             .collect();

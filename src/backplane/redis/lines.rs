@@ -7,6 +7,7 @@ use rand::Rng;
 
 use crate::backplane::redis::channels::{Listener, give_up};
 use crate::backplane::redis::link::Lane;
+use crate::backplane::redis::message::Message;
 use crate::backplane::redis::{Redis, Retention, message, record};
 use crate::backplane::{Backlog, Kept, Lines, Outgoing, Payload, Sent, Unavailable, Version};
 use crate::ids::{CallId, EventId, UserId};
@@ -43,7 +44,7 @@ impl Lines for Redis {
         let Outgoing { user, audience, payload } = outgoing;
         let token = self.token();
         let revision = upon.map(|(_, version)| version.0);
-        let message = message::write(&audience, &payload, &token, revision.unwrap_or_default());
+        let message = message::write(&audience, &payload, &token, revision.unwrap_or_default(), None);
         let head = revision.map(record::head).unwrap_or_default();
         let (not_after, trims) = (self.not_after(), self.is_to_trim(payload.size()));
         let command = |is_repeat: bool| {
@@ -69,7 +70,7 @@ impl Lines for Redis {
         let (last, messages, unheard, records): (String, Vec<String>, HashSet<String>, Vec<Option<String>>) =
             self.link.run(Lane::Long, &self.scripts.read, command).await?;
         let kept = |text: &String| {
-            let (delivery, sent_at, _) = message::read(text)?;
+            let Message { delivery, sent_at, .. } = message::read(text)?;
             let reached_nobody = unheard.contains(text.split(' ').next()?);
             Some(Kept { delivery, sent_at, reached_nobody })
         };
@@ -102,12 +103,15 @@ fn ratio(of: usize, all: usize) -> f64 {
 impl Listener for Redis {
     fn published(&self, channel: &str, payload: &str) {
         if let Some(user) = self.keys.user_of(channel) {
-            let (Some(user), Some((delivery, _, revision))) = (UserId::parse(user), message::read(payload)) else {
+            let (Some(user), Some(message)) = (UserId::parse(user), message::read(payload)) else {
                 tracing::warn!("a message that this release cannot read was passed over");
                 return;
             };
+            let Message { delivery, revision, record, .. } = message;
             if let Payload::Notice(notice) = &*delivery.payload {
                 self.cache.outdate(notice.call_id, revision);
+                // Somebody here will act on the call.
+                let _ = record.map(|record| self.note(record));
             }
             self.receiver.deliver(&user, &delivery);
         } else if channel == self.keys.expired_channel() {

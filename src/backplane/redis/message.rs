@@ -48,6 +48,20 @@ struct Json<'a> {
     media: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     attached: Vec<String>,
+    /// The record of the call, so that a node which is to act on the message need not ask for it.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    record: Option<&'a RawValue>,
+}
+
+/// A message, read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Message<'a> {
+    pub(super) delivery: Delivery,
+    pub(super) sent_at: Timestamp,
+    /// The revision of the call that it came of.
+    pub(super) revision: u64,
+    /// The record of the call at that revision.
+    pub(super) record: Option<&'a str>,
 }
 
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
@@ -64,15 +78,25 @@ fn class(payload: &Payload) -> char {
 }
 
 /// A message as it is kept, after the id that Redis gives it: `class size call token revision body`.
-pub(super) fn write(audience: &Audience, payload: &Payload, token: &str, revision: u64) -> String {
+///
+/// With `record`, the record of the call at `revision`, where the message makes somebody act on the call.
+pub(super) fn write(
+    audience: &Audience,
+    payload: &Payload,
+    token: &str,
+    revision: u64,
+    record: Option<&str>,
+) -> String {
     let (class, size, call) = (class(payload), payload.size(), payload.call_id());
-    format!("{class} {size} {call} {token} {revision} {}", body(audience, payload))
+    let record = record.filter(|_| payload.is_live_notice());
+    format!("{class} {size} {call} {token} {revision} {}", body(audience, payload, record))
 }
 
-fn body(audience: &Audience, payload: &Payload) -> String {
+fn body(audience: &Audience, payload: &Payload, record: Option<&str>) -> String {
     let call = payload.call_id().to_string();
     let borrowed = |text: &'_ Option<Text>| text.as_ref().map(|text| Cow::Owned(text.as_str().to_owned()));
-    let mut json = Json { call: &call, ..Json::default() };
+    let record = record.and_then(|record| serde_json::from_str(record).ok());
+    let mut json = Json { call: &call, record, ..Json::default() };
     match audience {
         Audience::All => {}
         Audience::Only(device) => json.only = Some(device.as_str().into()),
@@ -129,8 +153,13 @@ fn body(audience: &Audience, payload: &Payload) -> String {
 }
 
 /// Reads the body of a message; `None` where this release cannot.
-fn read_body(text: &str) -> Option<(Audience, Payload)> {
+fn read_body(text: &str) -> Option<(Audience, Payload, Option<&str>)> {
     let json: Json<'_> = serde_json::from_str(text).ok()?;
+    let (audience, payload) = parse(&json)?;
+    Some((audience, payload, json.record.map(RawValue::get)))
+}
+
+fn parse(json: &Json<'_>) -> Option<(Audience, Payload)> {
     let device = |device: &Cow<'_, str>| DeviceId::parse(device);
     let audience = match (&json.only, &json.except) {
         (Some(only), _) => Audience::Only(device(only)?),
@@ -141,9 +170,9 @@ fn read_body(text: &str) -> Option<(Audience, Payload)> {
     let text = |text: &Option<Cow<'_, str>>| text.as_ref().and_then(|text| Text::parse_up_to(text, MAX_TEXT_CHARS));
     let (call_id, at) = (CallId::parse(json.call)?, Timestamp(json.at));
     let event = match json.kind {
-        "offer" => return Some((audience, signal(&json, call_id, SignalKind::Offer)?)),
-        "answer" => return Some((audience, signal(&json, call_id, SignalKind::Answer)?)),
-        "candidate" => return Some((audience, signal(&json, call_id, SignalKind::Candidate)?)),
+        "offer" => return Some((audience, signal(json, call_id, SignalKind::Offer)?)),
+        "answer" => return Some((audience, signal(json, call_id, SignalKind::Answer)?)),
+        "candidate" => return Some((audience, signal(json, call_id, SignalKind::Candidate)?)),
         "incoming" => Event::Incoming {
             caller: who()?,
             display: CallerDisplay { name: text(&json.name), avatar: text(&json.avatar) },
@@ -182,14 +211,13 @@ fn signal(json: &Json<'_>, call_id: CallId, kind: SignalKind) -> Option<Payload>
     Some(Payload::Signal(Signal { call_id, from, at: Timestamp(json.at), kind, media }))
 }
 
-/// A message as it was published, `id class size call token revision body`: when it was sent, and the revision of the call it
-/// came of.
-pub(super) fn read(text: &str) -> Option<(Delivery, Timestamp, u64)> {
+/// A message as it was published: `id class size call token revision body`.
+pub(super) fn read(text: &str) -> Option<Message<'_>> {
     let mut parts = text.splitn(7, ' ');
     let (id, sent_at) = place(parts.next()?)?;
     let revision = parts.nth(4)?.parse().ok()?;
-    let (audience, payload) = read_body(parts.next()?)?;
-    Some((Delivery { id, audience, payload: payload.into() }, sent_at, revision))
+    let (audience, payload, record) = read_body(parts.next()?)?;
+    Some(Message { delivery: Delivery { id, audience, payload: payload.into() }, sent_at, revision, record })
 }
 
 /// The place of a message, and when it was sent, of the id that Redis gave it: milliseconds, and a number within them. An event id
@@ -258,10 +286,13 @@ mod tests {
         let device = DeviceId::parse("b \"1").unwrap();
         for audience in [Audience::All, Audience::Only(device.clone()), Audience::Except(device)] {
             for payload in every_payload() {
-                let published = format!("34-12 {}", write(&audience, &payload, "token", 3));
+                let record = r#"{"rev":3,"by":"x"}"#;
+                let published = format!("34-12 {}", write(&audience, &payload, "token", 3, Some(record)));
                 let delivery =
                     Delivery { id: EventId(34_012), audience: audience.clone(), payload: payload.clone().into() };
-                assert_eq!(read(&published), Some((delivery, Timestamp(34), 3)));
+                let record = payload.is_live_notice().then_some(record);
+                let expected = Message { delivery, sent_at: Timestamp(34), revision: 3, record };
+                assert_eq!(read(&published), Some(expected));
             }
         }
     }
@@ -277,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_passed_over() {
-        let known = body(&Audience::All, &every_payload()[1]);
+        let known = body(&Audience::All, &every_payload()[1], None);
         let newer = known.replacen('{', r#"{"trace":"00-ab","#, 1);
         assert_eq!(read_body(&newer), read_body(&known));
         for bad in [known.replace("accepted", "held"), "{}".into(), "x".into(), String::new()] {
