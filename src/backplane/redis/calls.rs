@@ -93,7 +93,7 @@ impl Calls for Redis {
             .iter()
             .map(|outgoing| {
                 let message = message::write(&outgoing.audience, &outgoing.payload, &token, revision, Some(&text));
-                (outgoing.user.as_str(), u8::from(self.is_to_trim(outgoing.payload.size())), message)
+                (&outgoing.user, outgoing.payload.size(), message)
             })
             .collect();
         let not_after = self.not_after();
@@ -105,8 +105,8 @@ impl Calls for Redis {
             command.arg(millis(self.documented_ttl(&call)));
             command.arg(call.caller.user.as_str()).arg(call.callee.as_str()).arg(lists.0.0).arg(lists.1.0);
             command.arg(&request);
-            for (user, trims, message) in &messages {
-                command.arg(*user).arg(*trims).arg(message);
+            for (user, _, message) in &messages {
+                command.arg(user.as_str()).arg(message);
             }
             command
         };
@@ -116,7 +116,10 @@ impl Calls for Redis {
                 if let Some(at) = call.deadline() {
                     self.deadlines.set(at, call.id, self.clock.now());
                 }
-                self.cache.put(Seen { call: Arc::new(call), revision, foreign });
+                self.cache.put(Seen { call: Arc::new(call.clone()), revision, foreign });
+                for (user, size, _) in &messages {
+                    self.trim_now_and_then(user, *size).await;
+                }
                 Ok(Committed::Done)
             }
             Value::Int(0) => Ok(Committed::Lost),

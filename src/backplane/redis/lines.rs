@@ -46,16 +46,19 @@ impl Lines for Redis {
         let revision = upon.map(|(_, version)| version.0);
         let message = message::write(&audience, &payload, &token, revision.unwrap_or_default(), None);
         let head = revision.map(record::head).unwrap_or_default();
-        let (not_after, trims) = (self.not_after(), self.is_to_trim(payload.size()));
+        let not_after = self.not_after();
         let command = |is_repeat: bool| {
             let mut command = self.scripts.send.command();
             command.arg(not_after).arg(payload.call_id().to_string()).arg(&head).arg(user.as_str());
-            command.arg(if is_repeat { token.as_str() } else { "" }).arg(u8::from(trims)).arg(&message);
+            command.arg(if is_repeat { token.as_str() } else { "" }).arg(&message);
             command
         };
         let sent: i8 = self.link.run(Lane::Fast, &self.scripts.send, command).await?;
         match sent {
-            1 => Ok(Sent::Done),
+            1 => {
+                self.trim_now_and_then(&user, payload.size()).await;
+                Ok(Sent::Done)
+            }
             0 => Ok(Sent::Stale),
             _ => Err(Unavailable),
         }
@@ -84,13 +87,24 @@ impl Lines for Redis {
 }
 
 impl Redis {
-    /// Whether an inbox is to be brought within its bounds as a message of this size is added. Not each time: by chance, as often
-    /// as keeps it from growing much beyond them.
-    pub(super) fn is_to_trim(&self, size: usize) -> bool {
+    /// Brings an inbox within its bounds when a message of this size was added. Not each time: by chance, as often as keeps it
+    /// from growing much beyond them.
+    pub(super) async fn trim_now_and_then(&self, user: &UserId, size: usize) {
         let Retention { inbox_messages, inbox_bytes, .. } = self.retention;
         let messages = inbox_messages / LOOSENESS;
         let bytes = inbox_bytes / LOOSENESS;
-        messages <= 1 || bytes <= size || rand::thread_rng().gen_bool(ratio(1, messages).max(ratio(size, bytes)))
+        let is_time =
+            messages <= 1 || bytes <= size || rand::thread_rng().gen_bool(ratio(1, messages).max(ratio(size, bytes)));
+        if !is_time {
+            return;
+        }
+        let command = |_| {
+            let mut command = self.scripts.trim.command();
+            command.arg(user.as_str());
+            command
+        };
+        // If it fails, one of the next does it.
+        let _ = self.link.run::<i64>(Lane::Long, &self.scripts.trim, command).await;
     }
 }
 

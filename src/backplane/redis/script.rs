@@ -70,7 +70,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time inbox],
+    commit [time inbox append take_out],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -88,9 +88,11 @@ scripts! {
     /// Puts back a call.
     restore [time record],
     /// Sends a message.
-    send [now inbox],
+    send [],
     /// Keeps the documented records of calls that go on.
     touch [],
+    /// Keeps an inbox within its bounds.
+    trim [time inbox take_out],
 }
 
 /// The longest call that can be configured.

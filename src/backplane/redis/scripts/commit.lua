@@ -1,7 +1,7 @@
 -- Changes a call: record, deadline, lists of live calls and messages at once, or nothing.
 -- ARGV: 1 when it is too late, 2 call, 3 expected revision or '', 4 token, 5 revision, 6 record, 7 '1' if live, 8 deadline in ms
 -- or '', 9 ms the documented record is kept, 10 caller, 11 callee, 12 and 13 versions of their lists, 14 key of the request or
--- '', then for each message: user, '1' if the inbox is to be trimmed, the message.
+-- '', then for each message: user, the message.
 -- Answers 1 done, 0 lost, -1 too late, or the call that was made under the same request.
 if now > tonumber(ARGV[1]) then return -1 end
 local call, expected, token, revision, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -46,7 +46,11 @@ elseif not is_live then
     local from, to = string.find(calls, ' ' .. call, 1, true)
     if from then
       keep_list(key, version, string.sub(calls, 1, from - 1) .. string.sub(calls, to + 1))
-      close_call(user, call)
+      -- What only matters while it lives is let go.
+      take_out(inbox(user), function(_, message)
+        local class, about = string.match(message, '^(%a) %d+ (%S+) ')
+        return about == call and class ~= 'e'
+      end)
     end
   end
 end
@@ -61,8 +65,7 @@ elseif expected ~= '' then
   redis.call('DEL', live, timer)
   redis.call('ZREM', PREFIX .. 'deadlines', call)
 end
-for message = 15, #ARGV, 3 do
-  append(ARGV[message], ARGV[message + 2])
-  if ARGV[message + 1] == '1' then trim(ARGV[message]) end
+for message = 15, #ARGV, 2 do
+  append(ARGV[message], ARGV[message + 1])
 end
 return 1

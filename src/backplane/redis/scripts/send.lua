@@ -1,9 +1,9 @@
 -- Sends a message outside of any change.
 -- ARGV: 1 when it is too late, 2 call, 3 how its record begins if the message is sent upon it, or '', 4 user, 5 token if it may
--- have been sent already, or '', 6 '1' if the inbox is to be trimmed, 7 the message. Answers 1 done, 0 stale, -1 too late.
-local head, user, token, message = ARGV[3], ARGV[4], ARGV[5], ARGV[7]
+-- have been sent already, or '', 6 the message. Answers 1 done, 0 stale, -1 too late.
+local head, user, token, message = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if head ~= '' and redis.call('GETRANGE', PREFIX .. 'live:call:' .. ARGV[2], 0, #head - 1) ~= head then return 0 end
-local key = inbox(user)
+local key = PREFIX .. 'inbox:user:' .. user
 if token ~= '' then
   for _, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', 64)) do
     if string.match(entry[2][2], '^%a %d+ %S+ (%S+) ') == token then return 1 end
@@ -19,9 +19,7 @@ if string.match(id, '^%d+') > ARGV[1] then
   redis.call('XDEL', key, id)
   return -1
 end
-publish(user, key, id, message)
-if ARGV[6] == '1' then
-  now = tonumber(string.match(id, '^%d+'))
-  trim(user)
+if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
+  redis.call('XADD', key, '*', 'n', id)
 end
 return 1

@@ -1,0 +1,9 @@
+-- Appends a message and publishes it. Everything is kept for as long as a message is to be, and a little longer.
+local function append(user, message)
+  local key = inbox(user)
+  local id = redis.call('XADD', key, '*', 'm', message)
+  redis.call('PEXPIRE', key, INBOX_KEPT)
+  if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
+    redis.call('XADD', key, '*', 'n', id)
+  end
+end
