@@ -116,7 +116,7 @@ impl Calls for Redis {
                 if let Some(at) = call.deadline() {
                     self.deadlines.set(at, call.id, self.clock.now());
                 }
-                self.cache.put(Seen { call: Arc::new(call.clone()), revision, foreign });
+                self.cache.put(Seen { call: Arc::new(call), revision, foreign });
                 for (user, size, _) in &messages {
                     self.trim_now_and_then(user, *size).await;
                 }
