@@ -314,6 +314,34 @@ fn variable_of(row: &str) -> Option<&str> {
 }
 
 #[test]
+fn the_readme_shows_the_proxies_as_they_are_tested() {
+    let readme = read(&root().join("README.md"));
+    for (kind, file) in [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")] {
+        let shown = format!("```{kind}\n{}```\n", read(&root().join("tests/node/proxies").join(file)));
+        assert!(readme.contains(&shown), "README.md does not show tests/node/proxies/{file} as it is");
+    }
+}
+
+#[test]
+fn the_readme_allows_every_command_that_redis_is_given() {
+    let readme = read(&root().join("README.md"));
+    let allowed: BTreeSet<&str> = readme.split([' ', '\n', '|']).filter_map(|word| word.strip_prefix('+')).collect();
+    let mut problems = Vec::new();
+    for Source { path, text } in &sources(&["src/backplane/redis"], "") {
+        for call in ["redis.call('", "redis::cmd(\""] {
+            for (at, _) in text.match_indices(call) {
+                let rest = &text[at + call.len()..];
+                let command = rest[..rest.find(|c: char| !is_name(c)).unwrap_or(rest.len())].to_lowercase();
+                if command != "sentinel" && !allowed.contains(command.as_str()) {
+                    problems.push(format!("{path}: the ACL in README.md lacks +{command}"));
+                }
+            }
+        }
+    }
+    expect_none(&problems);
+}
+
+#[test]
 fn the_node_lock_file_names_no_download_address() {
     let lock = read(&root().join("tests/node/package-lock.json"));
     let named: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\": \"http")).collect();
