@@ -5,6 +5,9 @@ import path from 'node:path';
 /** Most sentences about one fault beside the table. */
 const MAX_SENTENCES = 12;
 
+/** How late a ring time-out may come without a word about it. */
+const LATE_MS = 250;
+
 const seconds = (ms) => (ms === undefined ? 'never' : `${(ms / 1000).toFixed(1)} s`);
 const wrongCount = ({ wrong, strayed }) => wrong.length + strayed.length;
 
@@ -39,7 +42,7 @@ export const isAsPromised = (result) =>
 
 /** One fault in a few lines. */
 export function sentences(result) {
-  const { fault, calls, lost, wrong, strayed, sentAway, lateMs, repeats } = result;
+  const { fault, calls, lost, wrong, strayed, sentAway, lateMs, repeats, hasties } = result;
   const name = ({ number, callId }) => `call ${number} (${callId ?? 'never begun'})`;
   const bad = [
     ...lost.map((call) => `lost: ${name(call)}: ${call.lost}`),
@@ -48,7 +51,13 @@ export function sentences(result) {
     ...sentAway,
   ];
   const more = bad.length > MAX_SENTENCES ? [`and ${bad.length - MAX_SENTENCES} more`] : [];
-  const summary = `${fault.what}: ${calls} calls; time-outs at most ${Math.round(lateMs)} ms late; ${repeats} descriptions asked for twice came twice`;
+  const notes = [
+    `${calls} calls`,
+    ...(lateMs > LATE_MS ? [`a time-out came ${Math.round(lateMs)} ms late`] : []),
+    ...(repeats ? [`${repeats} descriptions were asked for twice, and came twice`] : []),
+    ...(hasties ? [`${hasties} times a description was put off, and candidates sent behind it came first`] : []),
+  ];
+  const summary = `${fault.what}: ${notes.join('; ')}`;
   return [summary, ...[...bad.slice(0, MAX_SENTENCES), ...more].map((text) => `  ${text}`)].join('\n');
 }
 

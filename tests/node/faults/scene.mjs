@@ -8,7 +8,7 @@ import { chanceOf } from './chance.mjs';
 import { openDoor } from './door.mjs';
 import { prepareLoad } from './load.mjs';
 import { timeToRecover } from './recovery.mjs';
-import { lateness, repeats, wrongs } from './verdict.mjs';
+import { hasties, lateness, repeats, wrongs } from './verdict.mjs';
 
 async function startStore({ needs, config }) {
   if (needs === 'sentinels') {
@@ -80,6 +80,8 @@ function timeToReturn({ apps }, since) {
   return Math.max(0, ...cut.map(({ registeredAt }) => registeredAt - since));
 }
 
+const sum = (calls, count) => calls.reduce((total, call) => total + count(call), 0);
+
 function judged({ apps, calls, strays }) {
   const faulty = calls.map((call) => ({ call, wrong: wrongs(call) }));
   const strayed = strays.map(({ app, name, payload }) => `${app.user} is told ${name} of ${payload.callId}, a call it is not in`);
@@ -90,7 +92,8 @@ function judged({ apps, calls, strays }) {
     strayed,
     refused: calls.filter(({ isRefused }) => isRefused).length,
     lateMs: Math.max(0, ...calls.map(lateness)),
-    repeats: calls.reduce((sum, call) => sum + repeats(call), 0),
+    repeats: sum(calls, repeats),
+    hasties: sum(calls, hasties),
     sentAway: apps.filter(({ sentAway }) => sentAway).map(({ user, sentAway }) => `${user} was sent away for good: ${sentAway}`),
   };
 }

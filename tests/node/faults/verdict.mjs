@@ -46,6 +46,13 @@ export function lateness(call) {
   return Math.max(...ends.map(({ at }) => at)) - rung.payload.timestamp - call.ringMs;
 }
 
+/** Sides that were given candidates before the description they belong to, which had been put off and was sent again behind them. */
+export const hasties = (call) => call.sides.filter(({ role, events }) => {
+  const description = events.findIndex(({ name }) => name === (role === 'caller' ? 'sdp_answer' : 'sdp_offer'));
+  const candidate = events.findIndex(({ name }) => name === 'ice_candidate');
+  return candidate >= 0 && (description < 0 || candidate < description);
+}).length;
+
 /** Descriptions that were asked for twice, and arrived twice. */
 export const repeats = (call) => call.sides.reduce((count, side) => {
   const descriptions = side.heard('sdp_offer', 'sdp_answer');
