@@ -1,7 +1,7 @@
 //! The stock Socket.IO client against the real server: one test for each file of `tests/node`, and a second one, over two nodes
 //! and a Redis of their own, for each file that is about neither one node nor several.
 
-use crate::support::{BINARY, run_node_tests};
+use crate::support::{BINARY, run_node, run_node_tests};
 
 fn passes(file: &str) {
     run_node_tests(file, &[("SWITCHBOARD_BIN", BINARY)]);
@@ -89,4 +89,15 @@ fn proxy() {
 #[test]
 fn connections() {
     passes("connections.test.mjs");
+}
+
+#[test]
+fn verdict() {
+    passes("verdict.test.mjs");
+}
+
+/// The short form of `tests/fault-run`.
+#[test]
+fn fault_run() {
+    run_node(&["fault-run.mjs", "--short"], &[("SWITCHBOARD_BIN", BINARY)]);
 }

@@ -75,10 +75,27 @@ fn first_url(output: impl Read + Send + 'static) -> Receiver<String> {
 
 /// Runs `tests/node/<file>` with `environment` added. Fails with Node's output unless tests were run and all passed.
 pub(crate) fn run_node_tests(file: &str, environment: &[(&str, &str)]) {
+    let output = run_node(&["--test", "--test-reporter=tap", file], environment);
+    for (name, fits) in [
+        ("tests", (|n| n > 0) as fn(u32) -> bool),
+        ("pass", |n| n > 0),
+        ("fail", |n| n == 0),
+        ("cancelled", |n| n == 0),
+        ("skipped", |n| n == 0),
+        ("todo", |n| n == 0),
+    ] {
+        let count = summary(&output, name).unwrap_or_else(|| panic!("{file}: node counted no {name:?}:\n{output}"));
+        assert!(fits(count), "{file}: {count} {name}:\n{output}");
+    }
+}
+
+/// Runs `node <arguments>` in `tests/node` with `environment` added, and answers with what it wrote. Fails with that unless it
+/// succeeds.
+pub(crate) fn run_node(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let folder = Path::new(ROOT).join("tests/node");
     assert!(folder.join("node_modules").is_dir(), "tests/node/node_modules is missing: tests/run installs it");
     let child = Command::new("node")
-        .args(["--test", "--test-reporter=tap", file])
+        .args(arguments)
         .current_dir(folder)
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
@@ -91,18 +108,8 @@ pub(crate) fn run_node_tests(file: &str, environment: &[(&str, &str)]) {
         Err(error) => panic!("node does not start: {error}"),
     };
     let (passed, output) = finish(child);
-    assert!(passed, "{file} failed:\n{output}");
-    for (name, fits) in [
-        ("tests", (|n| n > 0) as fn(u32) -> bool),
-        ("pass", |n| n > 0),
-        ("fail", |n| n == 0),
-        ("cancelled", |n| n == 0),
-        ("skipped", |n| n == 0),
-        ("todo", |n| n == 0),
-    ] {
-        let count = summary(&output, name).unwrap_or_else(|| panic!("{file}: node counted no {name:?}:\n{output}"));
-        assert!(fits(count), "{file}: {count} {name}:\n{output}");
-    }
+    assert!(passed, "node {} failed:\n{output}", arguments.join(" "));
+    output
 }
 
 /// The number on the line `# <name> <number>` that closes node's report.

@@ -61,6 +61,10 @@ export async function startNode(env = {}) {
     },
     /** The process is gone, without a word to anybody. */
     kill9: () => node.stop('SIGKILL'),
+    /** It does nothing any more; its connections stay. */
+    pause: () => child.kill('SIGSTOP'),
+    /** It goes on. */
+    resume: () => child.kill('SIGCONT'),
     /** What `path` answers: `{status, body}`. Over a connection of its own, which counts no longer when the answer is there. */
     async get(path) {
       const [answer] = await once(http.get(`${node.url}${path}`, { agent: false }), 'response');
