@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
-pub use redis::{Redis, Retention};
+pub use self::redis::{Redis, Retention};
 
 use std::sync::Arc;
 

@@ -327,7 +327,8 @@ fn the_readme_allows_every_command_that_redis_is_given() {
     let readme = read(&root().join("README.md"));
     let allowed: BTreeSet<&str> = readme.split([' ', '\n', '|']).filter_map(|word| word.strip_prefix('+')).collect();
     let mut problems = Vec::new();
-    for Source { path, text } in &sources(&["src/backplane/redis"], "") {
+    let all = sources(&["src/backplane/redis"], "");
+    for Source { path, text } in all.iter().filter(|source| !source.path.contains("/tests")) {
         for call in ["redis.call('", "redis::cmd(\""] {
             for (at, _) in text.match_indices(call) {
                 let rest = &text[at + call.len()..];

@@ -2,12 +2,12 @@
 // of no use.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { freePort, temporaryFolder } from './processes.mjs';
 import { startRedis } from './redis.mjs';
-import { eventually, pair, ring, startNode } from './support.mjs';
+import { eventually, pair, ring, startNode, talk } from './support.mjs';
 
 /** Starts a node, and has two phones of it ring. */
 async function rings(t, env) {
@@ -100,6 +100,26 @@ describe('over TLS', () => {
     await isOfNoUse(t, { REDIS_URL: `rediss://localhost:${port}`, ...client }, /Redis cannot be used/);
     await isOfNoUse(t, { REDIS_URL: `rediss://localhost:${port}`, ...ca }, /Redis cannot be used/);
   });
+});
+
+test('by a user who may do what the README says, and no more', async (t) => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const rights = readme.match(/ACL SETUSER switchboard on >password ([^`]*)/)[1].trim().split(/\s+/).join(' ');
+  const redis = await startRedis(t, { config: [`user switchboard on >password ${rights}`] });
+  const env = { REDIS_URL: `redis://switchboard:password@127.0.0.1:${redis.port}`, REDIS_KEY_PREFIX: 'calls:' };
+  const node = await rings(t, env);
+  const [alice, bob] = await pair(t, node);
+  const callId = await talk(alice, bob);
+  await alice.request('sdp_offer', { callId, to: bob.user, sdp: 'v=0' });
+  await bob.take('sdp_offer');
+  bob.cut();
+  await bob.comeBack();
+  await bob.request('call_end', { callId });
+  await alice.take('call_end');
+  await alice.request('unregister');
+  assert.doesNotMatch(node.output.stdout, /NOPERM/);
+  const denied = (await redis.send('ACL', 'LOG')).length;
+  assert.equal(denied, 0, 'nothing was denied');
 });
 
 describe('a Redis that is of no use', () => {

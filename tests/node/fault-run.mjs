@@ -12,7 +12,7 @@ Ends with 1 if a call was lost, or an outcome wrong, by a fault that must not do
   --short        the form for every change: fewer faults, fewer calls, under 90 s
   --rate N       calls begun in a second (20; 10 with --short)
   --nodes N      nodes (3)
-  --only NAME    this fault alone; may be given more than once
+  --fault NAME    this fault alone; may be given more than once
   --seed N       the seed of everything left to chance
   --keep FOLDER  write the logs of the nodes, at level debug, and the stories of calls that went wrong there
 
@@ -28,14 +28,14 @@ function optionsOf(args) {
     args,
     options: {
       help: { type: 'boolean' }, short: { type: 'boolean' }, rate: { type: 'string' }, nodes: { type: 'string', default: '3' },
-      only: { type: 'string', multiple: true }, seed: { type: 'string' }, keep: { type: 'string' },
+      fault: { type: 'string', multiple: true }, seed: { type: 'string' }, keep: { type: 'string' },
     },
   });
   const number = (name, text, least) => {
     if (!/^\d{1,10}$/.test(text) || Number(text) < least) throw new Error(`--${name} is a whole number from ${least} on`);
     return Number(text);
   };
-  const unknown = values.only?.find((name) => !FAULTS.some((fault) => fault.name === name));
+  const unknown = values.fault?.find((name) => !FAULTS.some((fault) => fault.name === name));
   if (unknown) throw new Error(`there is no fault called ${unknown}`);
   const form = values.short ? SHORT : LONG;
   return {
@@ -46,7 +46,7 @@ function optionsOf(args) {
     seed: values.seed ? number('seed', values.seed, 0) : Math.floor(Math.random() * 2 ** 32),
     logLevel: values.keep ? 'debug' : 'info',
     keep: values.keep && keepIn(values.keep),
-    faults: FAULTS.filter(({ name, isInShort }) => (values.only ? values.only.includes(name) : !values.short || isInShort)),
+    faults: FAULTS.filter(({ name, isInShort }) => (values.fault ? values.fault.includes(name) : !values.short || isInShort)),
   };
 }
 

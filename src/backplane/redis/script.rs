@@ -1,8 +1,6 @@
 //! The scripts that Redis runs: each is one step that happens whole or not at all. What does not change while a node lives is
 //! written into them rather than sent with every run.
 
-use std::time::Duration;
-
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
@@ -95,18 +93,15 @@ scripts! {
     trim [time inbox take_out],
 }
 
-/// The longest call that can be configured.
-const LONGEST_CALL: Duration = Duration::from_secs(7 * 86_400);
-
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, max_duration, .. } = retention;
     format!(
         "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
-        // A signal does not renew it.
-        millis(*inbox_ttl + LONGEST_CALL),
+        // What is said in a call does not renew it.
+        millis(*inbox_ttl + *max_duration),
     )
 }
 
