@@ -14,9 +14,9 @@ mod redis;
 
 use async_trait::async_trait;
 
+pub use self::redis::{Redis, Retention};
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
-pub use self::redis::{Redis, Retention};
 
 use std::sync::Arc;
 

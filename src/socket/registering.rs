@@ -80,9 +80,17 @@ impl Session {
         registering: switchboard::Registration,
         last_event: Option<EventId>,
     ) -> Result<Arrival, Unavailable> {
+        // One that was given up may still be on its way, or being undone.
+        let earlier = self.take_registering();
+        if let Some(earlier) = earlier {
+            let _ = earlier.await;
+        }
         let (calls, wire) = (self.hub().switchboard.clone(), self.wire().clone());
         let (arrived, arrival) = oneshot::channel();
+        let (done, ended) = oneshot::channel::<()>();
+        self.set_registering(ended);
         self.hub().lifecycle.spawn(async move {
+            let _done = done;
             let result = calls.register(registering, last_event, wire).await;
             if let Err(Ok(unwanted)) = arrived.send(result)
                 && let Err(failure) = calls.leave(&unwanted.seat).await

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use socketioxide::handler::Value;
 use socketioxide::socket::Socket;
+use tokio::sync::oneshot;
 
 use crate::auth::Identity;
 use crate::call::Actor;
@@ -44,6 +45,8 @@ struct State {
     /// The user it registered as where no token names one.
     claimed_user: Option<UserId>,
     seat: Option<Arc<Seat>>,
+    /// Ends with the registration that was begun last. Boxed: soon gone.
+    registering: Option<Box<oneshot::Receiver<()>>>,
     /// Whether it has acted before registering: a call may know it by its unregistered device.
     has_acted: bool,
     /// When the token expires; [`NEVER`] for one that does not. An `Option` would take twice the room in every session.
@@ -111,6 +114,14 @@ impl Session {
 
     pub(super) fn set_seat(&self, seat: Option<Arc<Seat>>) {
         self.state.lock().seat = seat;
+    }
+
+    pub(super) fn set_registering(&self, ended: oneshot::Receiver<()>) {
+        self.state.lock().registering = Some(Box::new(ended));
+    }
+
+    pub(super) fn take_registering(&self) -> Option<Box<oneshot::Receiver<()>>> {
+        self.state.lock().registering.take()
     }
 
     pub(super) fn claim_user(&self, user: UserId) {

@@ -93,7 +93,7 @@ impl Line {
     pub(super) fn remove(&self, seat: &Seat) -> bool {
         let mut shard = self.shard(seat.user()).write();
         let Some(seats) = shard.get_mut(seat.user()) else { return true };
-        seats.retain(|other| other.session() != seat.session());
+        seats.retain(|other| !std::ptr::eq(&raw const **other, seat));
         let is_last = seats.is_empty();
         if is_last {
             shard.remove(seat.user());

@@ -190,12 +190,17 @@ impl Redis {
         let mut command = self.scripts.beat.command();
         command.arg(self.node.as_str()).arg(u8::from(self.nodes.has_beaten()));
         let asked_at = self.clock.now();
-        let (now, grace, nodes): (u64, u64, Vec<(String, u64)>) =
+        let (now, grace, nodes, is_lost): (u64, u64, Vec<(String, u64)>, String) =
             connection.run(Lane::Fast, &self.scripts.beat, command).await?;
         self.set_clock(asked_at, Timestamp(now));
         self.nodes.note(now, grace, &nodes);
-        if self.nodes.note_beat(now) > MISSED_FOR_MS {
-            // The others may have given this node up.
+        let has_missed = self.nodes.note_beat(now) > MISSED_FOR_MS;
+        if is_lost == "1" && self.link.is_current(connection) {
+            tracing::warn!("Redis has lost what it knew");
+            self.restore_calls().await;
+        }
+        if has_missed || is_lost == "1" {
+            // The others may have given this node up, or nobody knows of it any more.
             self.receiver.interrupted();
             self.receiver.resumed();
         }

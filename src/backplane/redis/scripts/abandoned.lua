@@ -8,10 +8,11 @@ redis.call('SET', claim, heir, 'PX', 5000)
 local found = {}
 for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[3])) do
   local session, user = string.match(member, '^(%S+) (.*)$')
-  local device = redis.call('HGET', PREFIX .. 'devices:user:' .. user, 's:' .. session)
-  if device then
-    local calls = redis.call('GET', PREFIX .. 'calls:user:' .. user) or ''
-    local has_calls = string.find(calls, ' ', 1, true) and '1' or '0'
+  -- What another program has spoilt must not hold up the others.
+  local device = redis.pcall('HGET', PREFIX .. 'devices:user:' .. user, 's:' .. session)
+  if type(device) == 'string' then
+    local calls = redis.pcall('GET', PREFIX .. 'calls:user:' .. user)
+    local has_calls = type(calls) == 'string' and string.find(calls, ' ', 1, true) and '1' or '0'
     found[#found + 1], found[#found + 2], found[#found + 3], found[#found + 4] = session, user, device, has_calls
   else
     redis.call('SREM', sessions, member)
