@@ -35,7 +35,7 @@ impl Calls for Redis {
             command
         };
         let text: Option<String> = self.link.run(Lane::Fast, &self.scripts.load, command).await?;
-        text.map(|text| self.note(&text)).transpose()
+        Ok(text.and_then(|text| self.note(&text)))
     }
 
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
@@ -138,13 +138,13 @@ impl Calls for Redis {
 }
 
 impl Redis {
-    /// Reads a record, and remembers the call.
-    pub(super) fn note(&self, text: &str) -> Result<Stored, Unavailable> {
+    /// Reads a record, and remembers the call. One that cannot be read is as good as none.
+    pub(super) fn note(&self, text: &str) -> Option<Stored> {
         match record::read(text) {
-            Ok(record) => Ok(self.cache.note(record)),
+            Ok(record) => Some(self.cache.note(record)),
             Err(error) => {
                 tracing::error!(%error, "is there a newer release, or another program?");
-                Err(Unavailable)
+                None
             }
         }
     }
@@ -157,7 +157,7 @@ impl Redis {
 
     /// Records, the oldest call first.
     pub(super) fn in_order(&self, texts: &[String]) -> Vec<Stored> {
-        let mut calls: Vec<_> = texts.iter().filter_map(|text| self.note(text).ok()).collect();
+        let mut calls: Vec<_> = texts.iter().filter_map(|text| self.note(text)).collect();
         calls.sort_by_key(|stored| stored.call.created_at);
         calls
     }

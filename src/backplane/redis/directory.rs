@@ -15,6 +15,8 @@ use crate::ids::{DeviceId, EventId, SessionId, UserId};
 
 /// How long the documented keys of a connected device are kept; they are renewed long before.
 const PRESENCE_TTL: Duration = Duration::from_secs(86_400);
+/// Stands for the device that the script finds for a socket which names none.
+const TO_BE_NAMED: &str = "@device@";
 /// Most devices remembered of one user. One more, and the one that has been gone longest is forgotten.
 const MAX_DEVICES: usize = 64;
 /// Longest push token taken from Redis, in characters.
@@ -119,7 +121,7 @@ impl Redis {
         let documented = json!({
             "userId": user.as_str(),
             "socketId": session.as_str(),
-            "deviceId": renewed.map(|(device, _)| device).or(device.as_ref()).map_or(session.as_str(), DeviceId::as_str),
+            "deviceId": renewed.map(|(device, _)| device).or(device.as_ref()).map_or(TO_BE_NAMED, DeviceId::as_str),
             "platform": platform.as_ref().map_or("unknown", Text::as_str),
             "registeredAt": at.0,
         })

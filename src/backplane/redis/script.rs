@@ -94,14 +94,14 @@ scripts! {
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, max_duration, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
     format!(
         "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
         // What is said in a call does not renew it.
-        millis(*inbox_ttl + *max_duration),
+        millis(*inbox_ttl + *inbox_ttl / 8),
     )
 }
 

@@ -49,12 +49,17 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 enum OpenError {
     #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("{}", plain(.0))]
+    #[error("{}", told(.0))]
     Failed(#[from] redis::RedisError),
     #[error("{0}")]
     Unfit(#[from] Unfit),
     #[error("it does not answer in time")]
     TimedOut,
+}
+
+/// What Redis says to one who connects: of that, nothing comes from a client.
+fn told(error: &redis::RedisError) -> String {
+    if error.code() == Some("ERR") { error.to_string() } else { plain(error) }
 }
 
 impl Redis {
