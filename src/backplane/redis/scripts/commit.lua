@@ -27,7 +27,8 @@ local function list_of(user)
   return key, version, calls
 end
 local function keep_list(key, version, calls)
-  redis.call('SET', key, whole(version + 1) .. calls, 'PX', LISTS_TTL)
+  -- An empty list is kept for as long as anybody may hold its version.
+  redis.call('SET', key, whole(version + 1) .. calls, 'PX', calls == '' and 3600000 or LISTS_TTL)
 end
 if expected == '' then
   local first = request ~= '' and redis.call('GET', PREFIX .. request)
