@@ -28,6 +28,8 @@ pub(super) enum Departure {
     Left(DeviceId, Position),
     /// The app has signed out on this device.
     SignedOut(DeviceId),
+    /// It had acted without ever registering.
+    Unregistered,
     /// It may have been connected, but its registration failed.
     Unseated,
 }
@@ -82,6 +84,7 @@ impl Switchboard {
         let (device, left) = match departure {
             Departure::Left(device, position) => (device, self.backplane.detach(user, session, *position).await?),
             Departure::SignedOut(device) => (device, self.backplane.forget(user, session).await?),
+            Departure::Unregistered => return self.away(user, &session.unnamed_device()).await,
             Departure::Unseated => {
                 let device = session.unnamed_device();
                 let abandoned = Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false };

@@ -209,9 +209,9 @@ impl Switchboard {
     /// A socket that had acted without ever registering is gone.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn leave_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Failure> {
-        self.away(user, &session.unnamed_device()).await
+        self.depart(user, session, Departure::Unregistered).await
     }
 
     async fn give_up(&self, seat: &Seat) {

@@ -18,7 +18,7 @@ if redis.call('EXISTS', key) == 1 then
       sent_at, number = tonumber(sent_at), tonumber(number)
       local class, call = string.match(value, '^(%a) %d+ (%S+) ')
       local is_later = sent_at > after_time or sent_at == after_time and number > after_number
-      if sent_at + INBOX_TTL > now and (is_later or class == 'n') then
+      if class and sent_at + INBOX_TTL > now and (is_later or class == 'n') then
         messages[#messages + 1] = id .. ' ' .. value
         if class ~= 'e' then about[call] = true end
       end
