@@ -34,7 +34,7 @@ impl Calls for Redis {
             command.arg(id.to_string());
             command
         };
-        let text: Option<String> = self.link.run(Lane::Fast, &self.scripts.load, command).await?;
+        let text: Option<String> = self.link.run(Lane::Calls, &self.scripts.load, command).await?;
         Ok(text.and_then(|text| self.note(&text)))
     }
 
@@ -44,7 +44,7 @@ impl Calls for Redis {
             command.arg(user.as_str());
             command
         };
-        let texts: Vec<String> = self.link.run(Lane::Fast, &self.scripts.live, command).await?;
+        let texts: Vec<String> = self.link.run(Lane::Calls, &self.scripts.live, command).await?;
         Ok(self.listed(&texts))
     }
 
@@ -61,7 +61,7 @@ impl Calls for Redis {
             command
         };
         let (repeated, caller_calls, callee_calls, devices): (Value, Vec<String>, Vec<String>, Vec<String>) =
-            self.link.run(Lane::Fast, &self.scripts.prospect, command).await?;
+            self.link.run(Lane::Calls, &self.scripts.prospect, command).await?;
         Ok(Prospect {
             repeated: made_before(&repeated),
             caller_calls: self.listed(&caller_calls),
@@ -110,7 +110,7 @@ impl Calls for Redis {
             }
             command
         };
-        let answer: Value = self.link.run(Lane::Fast, &self.scripts.commit, command).await?;
+        let answer: Value = self.link.run(Lane::Calls, &self.scripts.commit, command).await?;
         match answer {
             Value::Int(1) => {
                 if let Some(at) = call.deadline() {

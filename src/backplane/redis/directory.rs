@@ -94,7 +94,7 @@ impl Directory for Redis {
             command.arg(user.as_str());
             command
         };
-        let fields: Vec<String> = self.link.run(Lane::Fast, &self.scripts.devices, command).await?;
+        let fields: Vec<String> = self.link.run(Lane::Calls, &self.scripts.devices, command).await?;
         Ok(devices_of(&fields, self))
     }
 
@@ -138,7 +138,7 @@ impl Redis {
             command.arg(position.received.0).arg(position.described.0).arg(not_after);
             command
         };
-        self.link.run(Lane::Fast, &self.scripts.attach, command).await
+        self.link.run(Lane::Calls, &self.scripts.attach, command).await
     }
 
     async fn write_detached(
@@ -154,7 +154,7 @@ impl Redis {
             command.arg(position.received.0).arg(position.described.0).arg(PRESENCE_TTL.as_secs());
             command
         };
-        let device: Option<String> = self.link.run(Lane::Fast, &self.scripts.detach, command).await?;
+        let device: Option<String> = self.link.run(Lane::Calls, &self.scripts.detach, command).await?;
         Ok(device.and_then(|device| DeviceId::parse(&device)))
     }
 }

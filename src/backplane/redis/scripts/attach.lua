@@ -70,6 +70,12 @@ local device = renewed and ARGV[11] or named
 if device == '' then
   device = redis.call('HGET', key, 's:' .. session) or awaited_unnamed() or session
 end
+-- A session holds one device.
+local held = redis.call('HGET', key, 's:' .. session)
+if held and held ~= device then
+  local left = redis.call('HGET', key, 'at:' .. held)
+  if left then redis.call('HSET', key, 'at:' .. held, (string.gsub(left, '^[^|]*|[^|]*|', '||'))) end
+end
 local text = redis.call('HGET', key, 'at:' .. device)
 local before = text and device_of(text)
 if before and is_forgotten(before) then

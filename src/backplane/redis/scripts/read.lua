@@ -13,7 +13,7 @@ if redis.call('EXISTS', key) == 1 then
     local id, field, value = entry[1], entry[2][1], entry[2][2]
     if field == 'n' then
       unheard[#unheard + 1] = value
-    else
+    elseif field == 'm' then
       local sent_at, number = string.match(id, '^(%d+)-(%d+)$')
       sent_at, number = tonumber(sent_at), tonumber(number)
       local class, call = string.match(value, '^(%a) %d+ (%S+) ')
@@ -28,7 +28,7 @@ end
 local records = live_calls(user)
 table.remove(records, 1)
 for _, record in ipairs(records) do
-  about[string.match(record, '"callId":"([^"]+)"')] = nil
+  about[string.match(record, '"callId":"([^"]+)"') or ''] = nil
 end
 for call in pairs(about) do
   records[#records + 1] = record_of(call)
