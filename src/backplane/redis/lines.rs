@@ -1,7 +1,5 @@
 //! Messages: appended to inboxes, published to whoever holds their user, and taken in here.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use rand::Rng;
 
@@ -70,12 +68,12 @@ impl Lines for Redis {
             command.arg(user.as_str()).arg(message::parts_of(after));
             command
         };
-        let (last, messages, unheard, records): (String, Vec<String>, HashSet<String>, Vec<Option<String>>) =
+        let (last, messages, records): (String, Vec<String>, Vec<Option<String>>) =
             self.link.run(Lane::Reads, &self.scripts.read, command).await?;
         let kept = |text: &String| {
-            let Message { delivery, sent_at, .. } = message::read(text)?;
-            let reached_nobody = unheard.contains(text.split(' ').next()?);
-            Some(Kept { delivery, sent_at, reached_nobody })
+            let unheard = text.strip_prefix('!');
+            let Message { delivery, sent_at, .. } = message::read(unheard.unwrap_or(text))?;
+            Some(Kept { delivery, sent_at, reached_nobody: unheard.is_some() })
         };
         let records: Vec<_> = records.into_iter().flatten().collect();
         Ok(Backlog {
@@ -91,16 +89,14 @@ impl Redis {
     /// from growing much beyond them.
     pub(super) async fn trim_now_and_then(&self, user: &UserId, size: usize) {
         let Retention { inbox_messages, inbox_bytes, .. } = self.retention;
-        let messages = inbox_messages / LOOSENESS;
-        let bytes = inbox_bytes / LOOSENESS;
-        let is_time =
-            messages <= 1 || bytes <= size || rand::thread_rng().gen_bool(ratio(1, messages).max(ratio(size, bytes)));
-        if !is_time {
+        let is_time = |of: usize, all: usize| all <= of || rand::thread_rng().gen_bool(ratio(of, all));
+        let for_bytes = is_time(size, inbox_bytes / LOOSENESS);
+        if !for_bytes && !is_time(1, inbox_messages / LOOSENESS) {
             return;
         }
         let command = |_| {
             let mut command = self.scripts.trim.command();
-            command.arg(user.as_str());
+            command.arg(user.as_str()).arg(u8::from(for_bytes));
             command
         };
         // If it fails, one of the next does it.

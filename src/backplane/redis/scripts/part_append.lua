@@ -4,6 +4,8 @@ local function append(user, message)
   local id = redis.call('XADD', key, '*', 'm', message)
   redis.call('PEXPIRE', key, INBOX_KEPT)
   if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
-    redis.call('XADD', key, '*', 'n', id)
+    -- Nobody has had it: it is noted as such, in a new place, as nobody knows the first one.
+    redis.call('XDEL', key, id)
+    redis.call('XADD', key, '*', 'u', message)
   end
 end

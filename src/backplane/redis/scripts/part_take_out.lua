@@ -4,16 +4,11 @@ local function delete(key, ids)
   end
 end
 
--- Takes out every message for which `is_meant` says so, and what is noted about it.
+-- Takes out every message for which `is_meant` says so.
 local function take_out(key, is_meant)
-  local ids, gone = {}, {}
-  local entries = redis.call('XRANGE', key, '-', '+')
-  for _, entry in ipairs(entries) do
-    local id, field, value = entry[1], entry[2][1], entry[2][2]
-    if field == 'm' and is_meant(id, value) or field == 'n' and gone[value] then
-      ids[#ids + 1], gone[id] = id, true
-    end
+  local ids = {}
+  for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
+    if is_meant(entry[1], entry[2][2]) then ids[#ids + 1] = entry[1] end
   end
   if #ids > 0 then delete(key, ids) end
 end
-

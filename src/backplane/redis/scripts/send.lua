@@ -23,6 +23,8 @@ if string.match(id, '^%d+') > ARGV[1] then
   end
 end
 if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
-  redis.call('XADD', key, '*', 'n', id)
+  -- Nobody has had it: it is noted as such, in a new place, as nobody knows the first one.
+  redis.call('XDEL', key, id)
+  redis.call('XADD', key, '*', 'u', message)
 end
 return 1
