@@ -153,7 +153,6 @@ fn retention(config: &Config) -> Retention {
         inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
-        max_duration: config.call.max_duration,
     }
 }
 

@@ -58,8 +58,6 @@ pub struct Retention {
     pub over_ttl: Duration,
     /// How long a call may ring.
     pub ring_timeout: Duration,
-    /// How long a call may last.
-    pub max_duration: Duration,
 }
 
 /// One node's part of the backplane.

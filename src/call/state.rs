@@ -175,6 +175,18 @@ impl Call {
         }
     }
 
+    /// The devices whose connection this call depends on.
+    pub fn needed_parties(&self) -> Vec<Party> {
+        match &self.state {
+            State::Ringing(_) => vec![self.caller.clone()],
+            State::Accepted(accepted) => {
+                let callee = Party { user: self.callee.clone(), device: accepted.callee_device.clone() };
+                vec![self.caller.clone(), callee]
+            }
+            State::Over(_) => Vec::new(),
+        }
+    }
+
     /// The devices that are waited for, and would end this call by staying away.
     pub fn away_parties(&self) -> Vec<Party> {
         let caller = |away: Option<Timestamp>| away.map(|_| self.caller.clone());

@@ -189,7 +189,7 @@ pub fn variables() -> &'static [Variable] {
 
 #[rustfmt::skip]
 const VARIABLES: &[Variable] = &[
-    var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` and `BACKPLANE` and has no demo page"),
+    var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` and on Redis or `BACKPLANE=embedded`, and has no demo page"),
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
@@ -213,7 +213,7 @@ const VARIABLES: &[Variable] = &[
     var(Backplane, "REDIS_SENTINEL_USERNAME", Unset, Text, "User at the Sentinels"),
     var(Backplane, "REDIS_SENTINEL_PASSWORD", Unset, Secret, "Password at the Sentinels"),
     var(Backplane, "REDIS_TLS", Chosen("true with `rediss://`, else false"), Flag, "Encrypts the connections to Redis and to its Sentinels"),
-    var(Backplane, "REDIS_TLS_CA", Unset, Path, "PEM file of the authorities that may have signed the certificate of Redis, in place of the system's"),
+    var(Backplane, "REDIS_TLS_CA", Unset, Path, "PEM file of the authorities that may have signed the certificate of Redis, in place of the public ones"),
     var(Backplane, "REDIS_TLS_CERT", Unset, Path, "PEM file of the certificate that is shown to Redis"),
     var(Backplane, "REDIS_TLS_KEY", Unset, Path, "PEM file of the key of that certificate"),
     var(Backplane, "REDIS_KEY_PREFIX", Unset, Printable(64), "What the name of every Redis key begins with, the same on all nodes"),

@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backplane::{Abandoned, Position};
-use crate::ids::{SessionId, UserId};
+use crate::call::Party;
+use crate::ids::{DeviceId, SessionId, UserId};
 use crate::switchboard::{Failure, Switchboard};
 
 /// Most departures that wait to be noted. Beyond it a device counts as connected until its user registers it again.
@@ -21,12 +22,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const BATCH: usize = 64;
 
 /// How a session came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Departure {
-    /// The socket is gone; its device had come so far.
-    Left(Position),
-    /// The app has signed out.
-    SignedOut,
+    /// The socket of this device is gone; it had come so far.
+    Left(DeviceId, Position),
+    /// The app has signed out on this device.
+    SignedOut(DeviceId),
+    /// It had acted without ever registering.
+    Unregistered,
     /// It may have been connected, but its registration failed.
     Unseated,
 }
@@ -63,37 +66,41 @@ impl Departures {
 
     fn all(&self) -> Vec<(SessionId, UserId, Departure)> {
         let waiting = self.waiting.lock();
-        waiting.iter().map(|(session, (user, departure))| (session.clone(), user.clone(), *departure)).collect()
+        waiting.iter().map(|(session, (user, departure))| (session.clone(), user.clone(), departure.clone())).collect()
     }
 }
 
 impl Switchboard {
     /// Notes a departure, at once or later.
     pub(super) async fn depart(&self, user: &UserId, session: &SessionId, departure: Departure) -> Result<(), Failure> {
-        let departed = self.write_departure(user, session, departure).await;
+        let departed = self.write_departure(user, session, &departure).await;
         if departed.is_err() {
             self.departures.note(user, session, departure);
         }
         departed
     }
 
-    async fn write_departure(&self, user: &UserId, session: &SessionId, departure: Departure) -> Result<(), Failure> {
-        let device = match departure {
-            Departure::Left(position) => self.backplane.detach(user, session, position).await?,
-            Departure::SignedOut => self.backplane.forget(user, session).await?,
+    async fn write_departure(&self, user: &UserId, session: &SessionId, departure: &Departure) -> Result<(), Failure> {
+        let (device, left) = match departure {
+            Departure::Left(device, position) => (device, self.backplane.detach(user, session, *position).await?),
+            Departure::SignedOut(device) => (device, self.backplane.forget(user, session).await?),
+            Departure::Unregistered => return self.away(user, &session.unnamed_device()).await,
             Departure::Unseated => {
                 let device = session.unnamed_device();
                 let abandoned = Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false };
                 return Ok(self.backplane.bury(&abandoned).await?);
             }
         };
-        match device {
-            Some(device) => self.away(user, &device).await,
-            None => Ok(()),
+        // Another session has taken the device over; or nothing is known of it any more.
+        let device = device.clone();
+        let party = Party { user: user.clone(), device };
+        if left.is_some() || !self.is_connected(&party).await? {
+            self.away(&party.user, &party.device).await?;
         }
+        Ok(())
     }
 
-    async fn retry(&self, user: &UserId, session: &SessionId, departure: Departure) {
+    async fn retry(&self, user: &UserId, session: &SessionId, departure: &Departure) {
         // The same session may be registering anew.
         let _turn = self.line.turn(user).await;
         if self.departures.has(session) && self.write_departure(user, session, departure).await.is_ok() {
@@ -115,8 +122,7 @@ impl Switchboard {
                     break;
                 }
                 for batch in waiting.chunks(BATCH) {
-                    join_all(batch.iter().map(|(session, user, departure)| self.retry(user, session, *departure)))
-                        .await;
+                    join_all(batch.iter().map(|(session, user, departure)| self.retry(user, session, departure))).await;
                 }
                 if tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await.is_ok() {
                     return;

@@ -59,7 +59,8 @@ impl Switchboard {
         }
     }
 
-    async fn is_connected(&self, party: &Party) -> Result<bool, Failure> {
+    /// Whether a device is connected to any node.
+    pub(super) async fn is_connected(&self, party: &Party) -> Result<bool, Failure> {
         let devices = self.backplane.devices(&party.user).await?;
         Ok(devices.iter().any(|device| device.id == party.device && device.is_connected))
     }

@@ -148,9 +148,25 @@ impl Switchboard {
         let Ok(backlog) = self.backplane.read(seat.user(), interruption.passed).await else { return };
         let calls = backlog.calls.clone();
         seat.catch_up(interruption, backlog);
-        if let Err(failure) = self.back(seat, calls).await {
+        let noted = async {
+            self.back(seat, calls.clone()).await?;
+            self.miss_others(seat, &calls).await
+        };
+        if let Err(failure) = noted.await {
             tracing::warn!(session = %seat.session(), %failure, "a return could not be noted");
         }
+    }
+
+    /// Tells calls of the other parties that are not connected anywhere: that they had left may have been lost.
+    async fn miss_others(&self, seat: &Seat, calls: &[Stored]) -> Result<(), Failure> {
+        for stored in calls {
+            for party in stored.call.needed_parties() {
+                if !party.is(seat.user(), seat.device()) && !self.is_connected(&party).await? {
+                    self.away(&party.user, &party.device).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps written down who is connected here, for as long as they are, until `stop`.
@@ -174,7 +190,7 @@ impl Switchboard {
     /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn leave(&self, seat: &Seat) -> Result<(), Failure> {
         // First: a socket that takes over in between has to find the position here or there.
-        let left = self.depart(seat.user(), seat.session(), Departure::Left(seat.stop())).await;
+        let left = self.depart(seat.user(), seat.session(), Departure::Left(seat.device().clone(), seat.stop())).await;
         self.give_up(seat).await;
         left
     }
@@ -185,7 +201,7 @@ impl Switchboard {
     /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn unregister(&self, seat: &Seat) -> Result<(), Failure> {
         seat.stop();
-        let left = self.depart(seat.user(), seat.session(), Departure::SignedOut).await;
+        let left = self.depart(seat.user(), seat.session(), Departure::SignedOut(seat.device().clone())).await;
         self.give_up(seat).await;
         left
     }
@@ -193,9 +209,9 @@ impl Switchboard {
     /// A socket that had acted without ever registering is gone.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`]; it will be noted all the same, as soon as that is possible.
     pub async fn leave_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Failure> {
-        self.away(user, &session.unnamed_device()).await
+        self.depart(user, session, Departure::Unregistered).await
     }
 
     async fn give_up(&self, seat: &Seat) {

@@ -278,3 +278,39 @@ describe('Redis is slow', () => {
     for (const who of [alice, bob]) await who.hasNot('error', '(disconnect)');
   });
 });
+
+describe('Redis loses what it knew', () => {
+  async function scene(t) {
+    const redis = await startRedis(t);
+    const cluster = await startCluster({ redis, env: { ...NO_RATE_LIMITS, CALL_AWAY_TIMEOUT: '1000' } });
+    t.after(() => cluster.stop());
+    return { redis, cluster };
+  }
+
+  test('who left while it was away is missed all the same', async (t) => {
+    const { redis, cluster } = await scene(t);
+    const [alice, bob] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
+    await talk(alice, bob);
+    await redis.kill9();
+    await areCutOff(cluster);
+    bob.cut();
+    await bob.disconnected();
+    await redis.restart({ empty: true });
+    assert.equal((await alice.take('call_end', undefined, NOTICED_WITHIN_MS * 2)).reason, 'connection_lost');
+  });
+
+  test('everything at once, in the middle of calls, with its connections left as they are', async (t) => {
+    const { redis, cluster } = await scene(t);
+    const [alice, bob] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
+    const callId = await talk(alice, bob);
+    await redis.send('FLUSHALL');
+    await eventually(
+      async () => (await alice.request('ice_candidate', { callId, to: bob.user, candidate: null })).success,
+      'the call is gone', NOTICED_WITHIN_MS,
+    );
+    await bob.take('ice_candidate');
+    await bob.request('call_end', { callId });
+    await alice.take('call_end');
+    await ring(alice, bob);
+  });
+});

@@ -34,8 +34,8 @@ impl Calls for Redis {
             command.arg(id.to_string());
             command
         };
-        let text: Option<String> = self.link.run(Lane::Fast, &self.scripts.load, command).await?;
-        text.map(|text| self.note(&text)).transpose()
+        let text: Option<String> = self.link.run(Lane::Calls, &self.scripts.load, command).await?;
+        Ok(text.and_then(|text| self.note(&text)))
     }
 
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
@@ -44,7 +44,7 @@ impl Calls for Redis {
             command.arg(user.as_str());
             command
         };
-        let texts: Vec<String> = self.link.run(Lane::Fast, &self.scripts.live, command).await?;
+        let texts: Vec<String> = self.link.run(Lane::Calls, &self.scripts.live, command).await?;
         Ok(self.listed(&texts))
     }
 
@@ -61,7 +61,7 @@ impl Calls for Redis {
             command
         };
         let (repeated, caller_calls, callee_calls, devices): (Value, Vec<String>, Vec<String>, Vec<String>) =
-            self.link.run(Lane::Fast, &self.scripts.prospect, command).await?;
+            self.link.run(Lane::Calls, &self.scripts.prospect, command).await?;
         Ok(Prospect {
             repeated: made_before(&repeated),
             caller_calls: self.listed(&caller_calls),
@@ -110,7 +110,7 @@ impl Calls for Redis {
             }
             command
         };
-        let answer: Value = self.link.run(Lane::Fast, &self.scripts.commit, command).await?;
+        let answer: Value = self.link.run(Lane::Calls, &self.scripts.commit, command).await?;
         match answer {
             Value::Int(1) => {
                 if let Some(at) = call.deadline() {
@@ -138,13 +138,13 @@ impl Calls for Redis {
 }
 
 impl Redis {
-    /// Reads a record, and remembers the call.
-    pub(super) fn note(&self, text: &str) -> Result<Stored, Unavailable> {
+    /// Reads a record, and remembers the call. One that cannot be read is as good as none.
+    pub(super) fn note(&self, text: &str) -> Option<Stored> {
         match record::read(text) {
-            Ok(record) => Ok(self.cache.note(record)),
+            Ok(record) => Some(self.cache.note(record)),
             Err(error) => {
                 tracing::error!(%error, "is there a newer release, or another program?");
-                Err(Unavailable)
+                None
             }
         }
     }
@@ -157,7 +157,7 @@ impl Redis {
 
     /// Records, the oldest call first.
     pub(super) fn in_order(&self, texts: &[String]) -> Vec<Stored> {
-        let mut calls: Vec<_> = texts.iter().filter_map(|text| self.note(text).ok()).collect();
+        let mut calls: Vec<_> = texts.iter().filter_map(|text| self.note(text)).collect();
         calls.sort_by_key(|stored| stored.call.created_at);
         calls
     }

@@ -181,7 +181,7 @@ impl Redis {
                 command
             };
             // A lost election is as good as none: the deadline is found all the same.
-            if self.link.run::<u8>(Lane::Fast, &self.scripts.elect, command).await == Ok(1) {
+            if self.link.run::<u8>(Lane::Calls, &self.scripts.elect, command).await == Ok(1) {
                 won.push(call);
             }
         }
@@ -194,7 +194,7 @@ impl Redis {
             command.arg(limit);
             command
         };
-        let (now, due): (u64, Vec<String>) = self.link.run(Lane::Fast, &self.scripts.claim, command).await?;
+        let (now, due): (u64, Vec<String>) = self.link.run(Lane::Calls, &self.scripts.claim, command).await?;
         Ok((Timestamp(now), due.iter().filter_map(|id| CallId::parse(id)).collect()))
     }
 }

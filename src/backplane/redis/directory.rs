@@ -15,6 +15,8 @@ use crate::ids::{DeviceId, EventId, SessionId, UserId};
 
 /// How long the documented keys of a connected device are kept; they are renewed long before.
 const PRESENCE_TTL: Duration = Duration::from_secs(86_400);
+/// Stands for the device that the script finds for a socket which names none.
+const TO_BE_NAMED: &str = "@device@";
 /// Most devices remembered of one user. One more, and the one that has been gone longest is forgotten.
 const MAX_DEVICES: usize = 64;
 /// Longest push token taken from Redis, in characters.
@@ -92,7 +94,7 @@ impl Directory for Redis {
             command.arg(user.as_str());
             command
         };
-        let fields: Vec<String> = self.link.run(Lane::Fast, &self.scripts.devices, command).await?;
+        let fields: Vec<String> = self.link.run(Lane::Calls, &self.scripts.devices, command).await?;
         Ok(devices_of(&fields, self))
     }
 
@@ -119,7 +121,7 @@ impl Redis {
         let documented = json!({
             "userId": user.as_str(),
             "socketId": session.as_str(),
-            "deviceId": renewed.map(|(device, _)| device).or(device.as_ref()).map_or(session.as_str(), DeviceId::as_str),
+            "deviceId": renewed.map(|(device, _)| device).or(device.as_ref()).map_or(TO_BE_NAMED, DeviceId::as_str),
             "platform": platform.as_ref().map_or("unknown", Text::as_str),
             "registeredAt": at.0,
         })
@@ -136,7 +138,7 @@ impl Redis {
             command.arg(position.received.0).arg(position.described.0).arg(not_after);
             command
         };
-        self.link.run(Lane::Fast, &self.scripts.attach, command).await
+        self.link.run(Lane::Calls, &self.scripts.attach, command).await
     }
 
     async fn write_detached(
@@ -152,7 +154,7 @@ impl Redis {
             command.arg(position.received.0).arg(position.described.0).arg(PRESENCE_TTL.as_secs());
             command
         };
-        let device: Option<String> = self.link.run(Lane::Fast, &self.scripts.detach, command).await?;
+        let device: Option<String> = self.link.run(Lane::Calls, &self.scripts.detach, command).await?;
         Ok(device.and_then(|device| DeviceId::parse(&device)))
     }
 }

@@ -53,7 +53,7 @@ impl Lines for Redis {
             command.arg(if is_repeat { token.as_str() } else { "" }).arg(&message);
             command
         };
-        let sent: i8 = self.link.run(Lane::Fast, &self.scripts.send, command).await?;
+        let sent: i8 = self.link.run(Lane::Calls, &self.scripts.send, command).await?;
         match sent {
             1 => {
                 self.trim_now_and_then(&user, payload.size()).await;
@@ -71,7 +71,7 @@ impl Lines for Redis {
             command
         };
         let (last, messages, unheard, records): (String, Vec<String>, HashSet<String>, Vec<Option<String>>) =
-            self.link.run(Lane::Long, &self.scripts.read, command).await?;
+            self.link.run(Lane::Reads, &self.scripts.read, command).await?;
         let kept = |text: &String| {
             let Message { delivery, sent_at, .. } = message::read(text)?;
             let reached_nobody = unheard.contains(text.split(' ').next()?);
@@ -104,7 +104,7 @@ impl Redis {
             command
         };
         // If it fails, one of the next does it.
-        let _ = self.link.run::<i64>(Lane::Long, &self.scripts.trim, command).await;
+        let _ = self.link.run::<i64>(Lane::House, &self.scripts.trim, command).await;
     }
 }
 

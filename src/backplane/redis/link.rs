@@ -9,7 +9,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 
 use crate::backplane::Unavailable;
-use crate::backplane::redis::connection::Connection;
+use crate::backplane::redis::connection::{Connection, RunError};
 use crate::backplane::redis::script::Script;
 
 /// The link to Redis.
@@ -40,10 +40,12 @@ enum State {
 /// Over which connection something is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The multiplexed one: short questions, short answers, in order.
-    Fast,
-    /// One of the pool: what is long must not stand in the way of calls.
-    Long,
+    /// Short questions, short answers, in order.
+    Calls,
+    /// What may be long, and is waited for.
+    Reads,
+    /// What can wait.
+    House,
 }
 
 impl Link {
@@ -169,11 +171,12 @@ impl Link {
                 };
                 match connection.run(lane, script, command(tried.is_some())).await {
                     Ok(answer) => return Ok(answer),
-                    Err(error) if is_fatal(&error) => {
+                    Err(RunError::Failed(error)) if is_fatal(&error) => {
                         tried = Some(connection.generation());
                         self.report_broken();
                     }
-                    Err(error) => {
+                    Err(RunError::Busy) => return Err(Unavailable),
+                    Err(RunError::Failed(error)) => {
                         self.note_refused(&error);
                         return Err(Unavailable);
                     }

@@ -191,7 +191,7 @@ impl Redis {
                 command.arg(&dead).arg(self.node.as_str()).arg(limit);
                 command
             };
-            let found: Vec<String> = self.link.run(Lane::Long, &self.scripts.abandoned, command).await?;
+            let found: Vec<String> = self.link.run(Lane::House, &self.scripts.abandoned, command).await?;
             let abandoned: Vec<_> = found.chunks_exact(4).filter_map(abandoned).collect();
             if abandoned.is_empty() {
                 // All is done, or somebody else is at it; if not, it will be found again.
@@ -211,7 +211,7 @@ impl Redis {
             command
         };
         // If nobody hears it, this node will count as dead.
-        let _ = self.link.run::<Vec<String>>(Lane::Fast, &self.scripts.abandoned, command).await;
+        let _ = self.link.run::<Vec<String>>(Lane::Calls, &self.scripts.abandoned, command).await;
     }
 }
 

@@ -8,19 +8,26 @@ use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
 
 /// A script, ready to run.
-pub(super) struct Script(redis::Script);
+pub(super) struct Script {
+    script: redis::Script,
+    code: String,
+}
 
 impl Script {
+    fn new(code: String) -> Self {
+        Self { script: redis::Script::new(&code), code }
+    }
+
     /// A run of it; its arguments follow.
     pub(super) fn command(&self) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.0.get_hash()).arg(0);
+        command.arg(self.script.get_hash()).arg(0);
         command
     }
 
     /// Makes it known to Redis.
     pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        self.0.load_async(connection).await.map(drop)
+        self.script.load_async(connection).await.map(drop)
     }
 }
 
@@ -42,17 +49,19 @@ macro_rules! scripts {
             pub(super) fn new(keys: &Keys, retention: &Retention) -> Self {
                 let constants = constants(keys, retention);
                 Self {
-                    $($name: Script(redis::Script::new(&[
+                    $($name: Script::new([
                         constants.as_str(),
                         $(part!($part),)*
                         include_str!(concat!("scripts/", stringify!($name), ".lua")),
-                    ].concat())),)*
+                    ].concat()),)*
                 }
             }
 
-            /// All of them.
-            pub(super) fn all(&self) -> impl Iterator<Item = &Script> {
-                [$(&self.$name),*].into_iter()
+            /// Makes all of them known to Redis, in one trip.
+            pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+                let mut loads = redis::pipe();
+                $(loads.cmd("SCRIPT").arg("LOAD").arg(&self.$name.code).ignore();)*
+                loads.exec_async(connection).await
             }
         }
     };
@@ -94,14 +103,14 @@ scripts! {
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, max_duration, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
     format!(
         "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
         // What is said in a call does not renew it.
-        millis(*inbox_ttl + *max_duration),
+        millis(*inbox_ttl + *inbox_ttl / 8),
     )
 }
 

@@ -15,7 +15,7 @@ use crate::backplane::redis::cache::Seen;
 use crate::backplane::redis::calls::ACCEPTED_TTL;
 use crate::backplane::redis::channels::{Channels, Listener};
 use crate::backplane::redis::checks::{self, Findings, Unfit};
-use crate::backplane::redis::connection::Connection;
+use crate::backplane::redis::connection::{Connection, RunError};
 use crate::backplane::redis::link::{Lane, plain};
 use crate::backplane::redis::nodes::Answer;
 use crate::backplane::redis::{Redis, millis, record};
@@ -23,7 +23,7 @@ use crate::call::State;
 use crate::clock::Timestamp;
 
 /// How long making all connections may take.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before the second attempt to connect. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -49,12 +49,19 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 enum OpenError {
     #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("{}", plain(.0))]
+    #[error("{}", told(.0))]
     Failed(#[from] redis::RedisError),
+    #[error(transparent)]
+    Run(#[from] RunError),
     #[error("{0}")]
     Unfit(#[from] Unfit),
     #[error("it does not answer in time")]
     TimedOut,
+}
+
+/// What Redis says to one who connects: of that, nothing comes from a client.
+fn told(error: &redis::RedisError) -> String {
+    if error.code() == Some("ERR") { error.to_string() } else { plain(error) }
 }
 
 impl Redis {
@@ -126,7 +133,7 @@ impl Redis {
         let client = address::client(&self.config).await?;
         let listener: Arc<dyn Listener> = self.clone();
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
-        let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own).await?;
+        let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own);
         let connection = Connection::open(generation, &client, self.link.timeout(), channels, &self.scripts).await?;
         let findings = checks::check(&mut connection.commands()).await?;
         self.beat(&connection).await?;
@@ -169,7 +176,10 @@ impl Redis {
 
     /// Whether every connection answers. One that is only slow is not given up: what was sent over it is on its way.
     async fn has_pulse(&self, connection: &Arc<Connection>) -> bool {
-        let answered = async { tokio::try_join!(connection.channels().ping(), self.beat(connection)).is_ok() };
+        let answered = async {
+            let (pinged, beaten) = tokio::join!(connection.channels().ping(), self.beat(connection));
+            pinged.is_ok() && beaten.is_ok()
+        };
         tokio::pin!(answered);
         // Waits for both answers; at first without a word, then with everybody else refused.
         if let Ok(is_alive) = tokio::time::timeout(SILENT_AFTER, &mut answered).await {
@@ -186,12 +196,12 @@ impl Redis {
     }
 
     /// Gives a sign of life, hears of the other nodes, and sets the clock.
-    async fn beat(&self, connection: &Connection) -> Result<(), redis::RedisError> {
+    async fn beat(&self, connection: &Connection) -> Result<(), RunError> {
         let mut command = self.scripts.beat.command();
         command.arg(self.node.as_str()).arg(u8::from(self.nodes.has_beaten()));
         let asked_at = self.clock.now();
         let (now, grace, nodes, is_lost): (u64, u64, Vec<(String, u64)>, String) =
-            connection.run(Lane::Fast, &self.scripts.beat, command).await?;
+            connection.run(Lane::Calls, &self.scripts.beat, command).await?;
         self.set_clock(asked_at, Timestamp(now));
         self.nodes.note(now, grace, &nodes);
         let has_missed = self.nodes.note_beat(now) > MISSED_FOR_MS;
@@ -251,7 +261,7 @@ impl Redis {
             command.arg(millis(self.documented_ttl(call))).arg(call.caller.user.as_str()).arg(call.callee.as_str());
             command
         };
-        let is_restored = self.link.run::<u8>(Lane::Fast, &self.scripts.restore, command).await == Ok(1);
+        let is_restored = self.link.run::<u8>(Lane::Calls, &self.scripts.restore, command).await == Ok(1);
         if is_restored && let Some(at) = call.deadline() {
             self.deadlines.set(at, call.id, self.clock.now());
         }
@@ -279,12 +289,12 @@ impl Redis {
                 }
                 let mut command = self.scripts.touch.command();
                 command.arg(millis(ACCEPTED_TTL)).arg(&calls);
-                connection.run::<u64>(Lane::Long, &self.scripts.touch, command).await?;
+                connection.run::<u64>(Lane::House, &self.scripts.touch, command).await?;
             }
-            Ok::<_, redis::RedisError>(())
+            Ok::<_, RunError>(())
         };
         if let Err(error) = touched.await {
-            tracing::warn!(error = %plain(&error), "the records of calls could not be renewed, and will be again");
+            tracing::warn!(%error, "the records of calls could not be renewed, and will be again");
         }
     }
 

@@ -137,7 +137,6 @@ impl Lab for RedisLab {
             inbox_ttl: LIMITS.inbox_ttl,
             over_ttl: LIMITS.over_ttl,
             ring_timeout: Duration::from_secs(45),
-            max_duration: Duration::from_secs(3_600),
         };
         let node = Redis::new(self.server.config(), retention, self.clock, None, receiver);
         tokio::spawn(node.clone().run(CancellationToken::new()));

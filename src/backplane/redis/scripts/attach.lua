@@ -1,5 +1,5 @@
 -- Connects a device, or writes down again that it is connected.
--- ARGV: 1 user, 2 device or '' if it has no name, 3 session, 4 node, 5 when it registered, 6 the documented session record,
+-- ARGV: 1 user, 2 device or '' if it has no name, 3 session, 4 node, 5 when it registered, 6 the documented session record (`@device@` in it is the device),
 -- 7 push token or '', 8 ms that devices are remembered, 9 's' of the documented keys, 10 most devices, 11 '' or, to renew,
 -- the device; 12 and 13 its position,
 -- 14 when it is too late.
@@ -70,6 +70,12 @@ local device = renewed and ARGV[11] or named
 if device == '' then
   device = redis.call('HGET', key, 's:' .. session) or awaited_unnamed() or session
 end
+-- A session holds one device.
+local held = redis.call('HGET', key, 's:' .. session)
+if held and held ~= device then
+  local left = redis.call('HGET', key, 'at:' .. held)
+  if left then redis.call('HSET', key, 'at:' .. held, (string.gsub(left, '^[^|]*|[^|]*|', '||'))) end
+end
 local text = redis.call('HGET', key, 'at:' .. device)
 local before = text and device_of(text)
 if before and is_forgotten(before) then
@@ -101,8 +107,11 @@ end
 local answer = { device, received, described, lost_at, old_session, old_node }
 
 if renewed then received, described = ARGV[12], ARGV[13] end
+-- A socket without a name is called like a socket: letters, digits, `-` and `_`.
+local documented = ARGV[6]
+if named == '' and not renewed then documented = string.gsub(documented, '@device@', device) end
 local record = table.concat({ session, node, received, described, whole(at), is_named, '0' }, '|')
-redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, ARGV[6], 's:' .. session, device)
+redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, documented, 's:' .. session, device)
 if ARGV[7] ~= '' then redis.call('HSET', key, 'push:' .. device, ARGV[7]) end
 redis.call('PEXPIRE', key, whole(math.max(ttl, tonumber(ARGV[9]) * 1000)))
 redis.call('SADD', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
@@ -115,6 +124,6 @@ if renewed then
 end
 if is_newest then
   redis.call('SET', newest, session, 'EX', ARGV[9])
-  redis.call('SET', PREFIX .. 'session:user:' .. user, ARGV[6], 'EX', ARGV[9])
+  redis.call('SET', PREFIX .. 'session:user:' .. user, documented, 'EX', ARGV[9])
 end
 return answer

@@ -8,7 +8,7 @@ local last = tonumber(redis.call('GET', PREFIX .. 'nodes:beat') or '0')
 if now - last > 4000 and (last > 0 or ARGV[2] == '1') then
   redis.call('SET', PREFIX .. 'nodes:grace', whole(now + 10000), 'PX', 60000)
 end
-redis.call('SET', PREFIX .. 'nodes:beat', whole(now))
+redis.call('SET', PREFIX .. 'nodes:beat', whole(now), 'PX', 86400000)
 redis.call('ZADD', PREFIX .. 'nodes', whole(now), ARGV[1])
 redis.call('EXPIRE', PREFIX .. 'sessions:node:' .. ARGV[1], 172800)
 local grace = redis.call('GET', PREFIX .. 'nodes:grace') or '0'

@@ -14,12 +14,10 @@ local function revision_of(key)
   return string.match(redis.call('GETRANGE', key, 0, 95), '^{"rev":(%d+),"by":"([^"]*)"')
 end
 local at, by = revision_of(live)
-if at ~= expected then
-  if not at then at, by = revision_of(documented) end
-  -- The answer to this very change was lost.
-  if at == revision and by == token then return 1 end
-  if at or expected ~= '' then return 0 end
-end
+if not at then at, by = revision_of(documented) end
+-- The answer to this very change was lost.
+if at == revision and by == token then return 1 end
+if (at or '') ~= expected then return 0 end
 
 local function list_of(user)
   local key = PREFIX .. 'calls:user:' .. user
@@ -27,7 +25,8 @@ local function list_of(user)
   return key, version, calls
 end
 local function keep_list(key, version, calls)
-  redis.call('SET', key, whole(version + 1) .. calls, 'PX', LISTS_TTL)
+  -- An empty list is kept for as long as anybody may hold its version.
+  redis.call('SET', key, whole(version + 1) .. calls, 'PX', calls == '' and 3600000 or LISTS_TTL)
 end
 if expected == '' then
   local first = request ~= '' and redis.call('GET', PREFIX .. request)

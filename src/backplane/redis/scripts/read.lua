@@ -13,12 +13,12 @@ if redis.call('EXISTS', key) == 1 then
     local id, field, value = entry[1], entry[2][1], entry[2][2]
     if field == 'n' then
       unheard[#unheard + 1] = value
-    else
+    elseif field == 'm' then
       local sent_at, number = string.match(id, '^(%d+)-(%d+)$')
       sent_at, number = tonumber(sent_at), tonumber(number)
       local class, call = string.match(value, '^(%a) %d+ (%S+) ')
       local is_later = sent_at > after_time or sent_at == after_time and number > after_number
-      if sent_at + INBOX_TTL > now and (is_later or class == 'n') then
+      if class and sent_at + INBOX_TTL > now and (is_later or class == 'n') then
         messages[#messages + 1] = id .. ' ' .. value
         if class ~= 'e' then about[call] = true end
       end
@@ -28,7 +28,7 @@ end
 local records = live_calls(user)
 table.remove(records, 1)
 for _, record in ipairs(records) do
-  about[string.match(record, '"callId":"([^"]+)"')] = nil
+  about[string.match(record, '"callId":"([^"]+)"') or ''] = nil
 end
 for call in pairs(about) do
   records[#records + 1] = record_of(call)

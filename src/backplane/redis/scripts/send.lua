@@ -14,10 +14,13 @@ if not id or head == '' then
   id = id or redis.call('XADD', key, '*', 'm', message)
   redis.call('PEXPIRE', key, INBOX_KEPT)
 end
--- The id begins with the time.
+-- The id begins with the time, or runs ahead of it if the clock was set back.
 if string.match(id, '^%d+') > ARGV[1] then
-  redis.call('XDEL', key, id)
-  return -1
+  local time = redis.call('TIME')
+  if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[1]) then
+    redis.call('XDEL', key, id)
+    return -1
+  end
 end
 if redis.call('PUBLISH', CHANNELS .. 'user:' .. user, id .. ' ' .. message) == 0 then
   redis.call('XADD', key, '*', 'n', id)

@@ -6,8 +6,8 @@ for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
   if field == 'm' then
     local class, size = string.match(value, '^(%a) (%d+) ')
     local list = classes[class] or classes.e
-    list[#list + 1] = { id, tonumber(size) }
-    count, bytes = count + 1, bytes + size
+    list[#list + 1] = { id, tonumber(size or 0) }
+    count, bytes = count + 1, bytes + (size or 0)
   end
 end
 local expendable = {}
