@@ -12,7 +12,7 @@ Ends with 1 if a call was lost, or an outcome wrong, by a fault that must not do
   --short        the form for every change: fewer faults, fewer calls, under 90 s
   --rate N       calls begun in a second (20; 10 with --short)
   --nodes N      nodes (3)
-  --fault NAME    this fault alone; may be given more than once
+  --fault NAME   this fault alone; may be given more than once
   --seed N       the seed of everything left to chance
   --keep FOLDER  write the logs of the nodes, at level debug, and the stories of calls that went wrong there
 
@@ -76,4 +76,6 @@ async function main() {
   return broken.length ? 1 : 0;
 }
 
+// What was started ends with this process, however that ends.
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) process.on(signal, () => process.exit(code));
 process.exitCode = await main();

@@ -72,6 +72,19 @@ export const FAULTS = [
   { name: 'kill-normal', what: 'Redis: CLIENT KILL TYPE normal, 5 times', isInShort: true, strike: (scene) => killClients(scene, 'normal') },
   { name: 'kill-pubsub', what: 'Redis: CLIENT KILL TYPE pubsub, 5 times', isInShort: true, strike: (scene) => killClients(scene, 'pubsub') },
   {
+    name: 'redis-stumbles', what: 'Redis: connections cut, frozen for 1.5 s right after; 4 times',
+    async strike({ redis, chance }) {
+      for (let round = 0; round < 4; round++) {
+        await Promise.all(['normal', 'pubsub'].map((type) => redis.send('CLIENT', 'KILL', 'TYPE', type)));
+        await pause(chance.between(10, 80));
+        redis.pause();
+        await pause(1500);
+        redis.resume();
+        await pause(1500);
+      }
+    },
+  },
+  {
     name: 'redis-far', what: 'Redis: 100 ms farther away, for 8 s', lastsMs: 8000, needs: 'road',
     strike: ({ road }) => road.delay(50),
     heal: ({ road }) => road.delay(0),

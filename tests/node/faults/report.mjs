@@ -51,9 +51,10 @@ export function sentences(result) {
     ...sentAway,
   ];
   const more = bad.length > MAX_SENTENCES ? [`and ${bad.length - MAX_SENTENCES} more`] : [];
+  const late = lateMs.filter((ms) => ms > LATE_MS);
   const notes = [
     `${calls} calls`,
-    ...(lateMs > LATE_MS ? [`a time-out came ${Math.round(lateMs)} ms late`] : []),
+    ...(late.length ? [`${late.length} of ${lateMs.length} time-outs came more than ${LATE_MS} ms late, at most ${Math.max(...late)} ms`] : []),
     ...(repeats ? [`${repeats} descriptions were asked for twice, and came twice`] : []),
     ...(hasties ? [`${hasties} times a description was put off, and candidates sent behind it came first`] : []),
   ];

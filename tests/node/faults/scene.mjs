@@ -91,7 +91,7 @@ function judged({ apps, calls, strays }) {
     wrong: faulty.filter(({ wrong }) => wrong.length),
     strayed,
     refused: calls.filter(({ isRefused }) => isRefused).length,
-    lateMs: Math.max(0, ...calls.map(lateness)),
+    lateMs: calls.map(lateness).filter((ms) => ms !== undefined),
     repeats: sum(calls, repeats),
     hasties: sum(calls, hasties),
     sentAway: apps.filter(({ sentAway }) => sentAway).map(({ user, sentAway }) => `${user} was sent away for good: ${sentAway}`),

@@ -38,11 +38,11 @@ function misorders({ events }) {
   return found;
 }
 
-/** How much later than due the time-out of a call that nobody answered was heard, in milliseconds. */
+/** How much later than due the time-out of a call was heard, in milliseconds; `undefined` if there was none. */
 export function lateness(call) {
   const [rung] = call.callee.heard('incoming_call');
   const ends = call.sides.flatMap((side) => side.heard('call_timeout'));
-  if (!rung || ends.length === 0) return 0;
+  if (!rung || ends.length === 0) return undefined;
   return Math.max(...ends.map(({ at }) => at)) - rung.payload.timestamp - call.ringMs;
 }
 
