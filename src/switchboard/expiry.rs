@@ -11,6 +11,8 @@ use crate::switchboard::{Failure, Switchboard};
 
 /// How many calls are looked at before new ones are asked for.
 const BATCH: usize = 64;
+/// How much too early a call may be named and is waited for; one that is named much too early has a new deadline.
+const EARLY_MAX: Duration = Duration::from_millis(500);
 /// How long to wait before asking a backplane again that cannot be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,11 @@ impl Switchboard {
         let Some(stored) = self.backplane.load(id).await? else {
             return Ok(());
         };
+        // The clock by which it is due may be a little ahead of this node's.
+        let early = stored.call.deadline().map_or(Duration::ZERO, |deadline| self.clock.now().until(deadline));
+        if early <= EARLY_MAX {
+            tokio::time::sleep(early).await;
+        }
         let away = stored.call.away_parties();
         if !away.is_empty() && !self.backplane.may_count_absence() && !stored.call.has_run_out(self.clock.now()) {
             return Ok(());

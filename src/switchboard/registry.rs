@@ -16,6 +16,8 @@ use crate::switchboard::{CloseReason, Failure, Outlet, Seat, Switchboard};
 
 /// For how long a connection may have been dead before anybody notices: a ping and its time-out, as they are by default.
 const UNNOTICED_FOR: Duration = Duration::from_secs(85);
+/// How long to wait before seats that could not be mended are tried again.
+const MEND_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How many seats are mended at a time.
 const MEND_BATCH: usize = 64;
 /// How often it is written down again who is connected; what is written down is kept for a day.
@@ -127,16 +129,28 @@ impl Switchboard {
                 () = self.line.resumption() => {}
                 () = stop.cancelled() => return,
             }
-            let seats = self.line.seats();
-            for batch in seats.chunks(MEND_BATCH) {
-                join_all(batch.iter().map(|seat| self.mend(seat))).await;
+            // A seat that could not be mended is tried again: nobody else would.
+            loop {
+                let seats: Vec<_> =
+                    self.line.seats().into_iter().filter(|seat| seat.interruption().is_some()).collect();
+                if seats.is_empty() {
+                    break;
+                }
+                for batch in seats.chunks(MEND_BATCH) {
+                    join_all(batch.iter().map(|seat| self.mend(seat))).await;
+                }
+                if seats.iter().any(|seat| seat.interruption().is_some())
+                    && tokio::time::timeout(MEND_AGAIN_AFTER, stop.cancelled()).await.is_ok()
+                {
+                    return;
+                }
             }
         }
     }
 
     async fn mend(&self, seat: &Seat) {
         let Some(interruption) = seat.interruption() else { return };
-        // If this fails the backplane is gone again, and there will be another resumption.
+        // Where this fails the seat stays interrupted, and is mended later.
         match self.backplane.renew(&seat.registration(), seat.device(), seat.position()).await {
             Ok(Renewed::Held) => {}
             Ok(Renewed::Displaced) => {

@@ -220,9 +220,10 @@ impl Redis {
     /// Nodes go by the clock of Redis, so that they agree with each other.
     fn set_clock(&self, asked_at: Timestamp, redis: Timestamp) {
         let Some(correction) = &self.correction else { return };
-        // The script ran somewhere between the question and the answer.
-        let here = asked_at.0.midpoint(self.clock.now().0);
-        if here.abs_diff(redis.0) < CORRECTED_FROM_MS {
+        // The script ran somewhere between the question and the answer: what is within that is no difference.
+        let answered_at = self.clock.now();
+        let here = asked_at.0.midpoint(answered_at.0);
+        if here.abs_diff(redis.0) < CORRECTED_FROM_MS + answered_at.0.saturating_sub(asked_at.0) / 2 {
             return;
         }
         let ahead = i64::try_from(redis.0).unwrap_or_default() - i64::try_from(here).unwrap_or_default();
