@@ -87,7 +87,8 @@ local received, described, lost_at, old_session, old_node = '-', '-', '0', '', '
 if before then
   is_named, received, described, lost_at = before.is_named, before.received, before.described, before.lost_at
   if before.session ~= '' and before.session ~= session then
-    if renewed and tonumber(before.seen) > at then return { 'displaced' } end
+    -- A registration that was long on its way, perhaps of a socket that has gone meanwhile, does not displace a later one.
+    if tonumber(before.seen) > at and is_alive(before.node) then return { 'displaced' } end
     old_session, old_node = before.session, before.node
     -- A node that does not listen is dead, even if nobody has noticed yet.
     local displace = 'displace ' .. node .. ' ' .. session .. ' ' .. old_session .. ' ' .. user
