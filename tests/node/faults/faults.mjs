@@ -27,7 +27,8 @@ async function leave(node) {
 
 /**
  * Each fault is dealt by `strike` and ended by `heal`, `lastsMs` later. The time to recover counts from the end, or from the strike where
- * that `isABlow`. `excuse` says why calls may be lost; without one none may. `needs` is what the scene has to have beside nodes and a Redis.
+ * that `isABlow`. `excuse` says why calls may be lost; without one none may. `needs` is what the scene has to have beside nodes and a Redis:
+ * sentinels, a `road` to Redis on which anything may happen, or such a one for the last node alone.
  */
 export const FAULTS = [
   {
@@ -52,6 +53,11 @@ export const FAULTS = [
       scene.victim.pause();
     },
     heal: ({ victim }) => victim.resume(),
+  },
+  {
+    name: 'node-cut-off', what: 'node: cut off from Redis for 10 s', lastsMs: 10_000, needs: 'road of one',
+    strike: ({ road }) => road.refuse(),
+    heal: ({ road }) => road.accept(),
   },
   {
     name: 'redis-restart', what: 'Redis: kill -9, restart with its data', isInShort: true, config: ['appendonly yes'],

@@ -8,6 +8,9 @@ const MAX_SENTENCES = 12;
 /** How late a ring time-out may come without a word about it. */
 const LATE_MS = 250;
 
+/** How long everything here may have stood still without a word about it. */
+const HELD_UP_MS = 300;
+
 const seconds = (ms) => (ms === undefined ? 'never' : `${(ms / 1000).toFixed(1)} s`);
 const wrongCount = ({ wrong, strayed }) => wrong.length + strayed.length;
 
@@ -42,7 +45,7 @@ export const isAsPromised = (result) =>
 
 /** One fault in a few lines. */
 export function sentences(result) {
-  const { fault, calls, lost, wrong, strayed, sentAway, lateMs, repeats, hasties } = result;
+  const { fault, calls, lost, wrong, strayed, sentAway, lateMs, repeats, hasties, heldUpMs } = result;
   const name = ({ number, callId }) => `call ${number} (${callId ?? 'never begun'})`;
   const bad = [
     ...lost.map((call) => `lost: ${name(call)}: ${call.lost}`),
@@ -57,6 +60,7 @@ export function sentences(result) {
     ...(late.length ? [`${late.length} of ${lateMs.length} time-outs came more than ${LATE_MS} ms late, at most ${Math.max(...late)} ms`] : []),
     ...(repeats ? [`${repeats} descriptions were asked for twice, and came twice`] : []),
     ...(hasties ? [`${hasties} times a description was put off, and candidates sent behind it came first`] : []),
+    ...(heldUpMs > HELD_UP_MS ? [`this machine was busy: the apps themselves were held up for ${Math.round(heldUpMs)} ms at a time`] : []),
   ];
   const summary = `${fault.what}: ${notes.join('; ')}`;
   return [summary, ...[...bad.slice(0, MAX_SENTENCES), ...more].map((text) => `  ${text}`)].join('\n');

@@ -1,4 +1,5 @@
 // Where a fault happens: nodes, their Redis, the door to the nodes, and calls that go on all the while.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { chaosProxy } from '../chaos.mjs';
 import { startCluster } from '../cluster.mjs';
 import { NO_RATE_LIMITS } from '../support.mjs';
@@ -16,9 +17,10 @@ async function startStore({ needs, config }) {
     return { group, env: group.env, stop: group.stop };
   }
   const redis = await startRedis(undefined, { config });
-  if (needs !== 'road') return { redis, env: redis.env, stop: redis.stop };
+  if (!needs) return { redis, env: redis.env, stop: redis.stop };
   const road = await chaosProxy(undefined, redis);
-  return { redis, road, env: { REDIS_URL: `redis://127.0.0.1:${road.port}` }, stop: () => (road.stop(), redis.stop()) };
+  const detour = { REDIS_URL: `redis://127.0.0.1:${road.port}` };
+  return { redis, road, detour, env: needs === 'road' ? detour : redis.env, stop: () => (road.stop(), redis.stop()) };
 }
 
 async function makeScene(fault, { seed, nodes, rate, ringMs, drainMs, logLevel }) {
@@ -30,8 +32,10 @@ async function makeScene(fault, { seed, nodes, rate, ringMs, drainMs, logLevel }
   };
   try {
     const env = { ...NO_RATE_LIMITS, CALL_RING_TIMEOUT: String(ringMs), DRAIN_TIMEOUT: String(drainMs), SHUTDOWN_TIMEOUT: '3000', LOG_LEVEL: logLevel };
-    const cluster = await startCluster({ nodes, redis: store, env });
+    const hasOneApart = fault.needs === 'road of one';
+    const cluster = await startCluster({ nodes: hasOneApart ? nodes - 1 : nodes, redis: store, env });
     undo.push(() => cluster.stop('SIGKILL'));
+    if (hasOneApart) await (await cluster.join(store.detour)).ready();
     const door = await openDoor(cluster, chance);
     undo.push(door.close);
     const load = await prepareLoad({ door, rate, chance, ringMs });
@@ -58,17 +62,20 @@ async function suffer(fault, scene) {
 export async function runFault(fault, options, keep) {
   const scene = await makeScene(fault, options);
   const { load } = scene;
+  const delays = monitorEventLoopDelay();
   try {
+    delays.enable();
     load.begin();
     await pause(options.leadMs);
     const { began, since, recoveryMs } = await suffer(fault, scene);
     const running = load.runningBetween(began, since + (recoveryMs ?? 0));
     await pause(options.trailMs);
     await load.stop();
-    const result = { fault, running, recoveryMs, ...judged(load), backMs: timeToReturn(load, since) };
+    const result = { fault, running, recoveryMs, ...judged(load), backMs: timeToReturn(load, since), heldUpMs: delays.max / 1e6 };
     await keep?.({ fault, scene, result, began, since });
     return result;
   } finally {
+    delays.disable();
     await scene.stop();
   }
 }
