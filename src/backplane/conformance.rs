@@ -12,6 +12,7 @@ pub(crate) mod lines;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -143,6 +144,7 @@ struct Recorder {
     displaced: Mutex<VecDeque<SessionId>>,
     /// The sessions that are here, and how far they have come.
     sessions: Mutex<HashMap<SessionId, Position>>,
+    resumptions: AtomicUsize,
     arrived: Notify,
 }
 
@@ -160,7 +162,10 @@ impl Receiver for Recorder {
 
     fn interrupted(&self) {}
 
-    fn resumed(&self) {}
+    fn resumed(&self) {
+        self.resumptions.fetch_add(1, Ordering::SeqCst);
+        self.arrived.notify_one();
+    }
 }
 
 impl TestNode {
@@ -177,6 +182,18 @@ impl TestNode {
     /// The next session that is displaced here.
     async fn displaced(&self) -> SessionId {
         self.come(&self.receiver.displaced).await
+    }
+
+    /// How often messages have come again after an interruption.
+    pub(crate) fn resumptions(&self) -> usize {
+        self.receiver.resumptions.load(Ordering::SeqCst)
+    }
+
+    /// Waits until they have come again more often than that.
+    pub(crate) async fn resumed_after(&self, resumptions: usize) {
+        while self.resumptions() <= resumptions {
+            within(self.receiver.arrived.notified()).await;
+        }
     }
 
     async fn come<T>(&self, queue: &Mutex<VecDeque<T>>) -> T {

@@ -74,6 +74,11 @@ impl Cache {
         self.calls.lock().get(&call).filter(|seen| seen.call.is_live()).map(Seen::stored)
     }
 
+    /// Forgets every call.
+    pub(super) fn clear(&self) {
+        self.calls.lock().clear();
+    }
+
     /// What else was in the record at this revision.
     pub(super) fn foreign(&self, call: CallId, revision: u64) -> Option<Foreign> {
         self.calls.lock().peek(&call).filter(|seen| seen.revision == revision).map(|seen| seen.foreign.clone())

@@ -35,6 +35,10 @@ impl Calls for Redis {
             command
         };
         let text: Option<String> = self.link.run(Lane::Calls, &self.scripts.load, command).await?;
+        if text.is_none() && self.nodes.may_be_put_back(self.clock.now()) {
+            // Better asked again than given up.
+            return Err(Unavailable);
+        }
         Ok(text.and_then(|text| self.note(&text)))
     }
 

@@ -1,11 +1,12 @@
 //! The other nodes: who is alive, who has died, and what they say to each other when a device moves.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::backplane::redis::Redis;
+use crate::backplane::redis::{Redis, millis};
 use crate::backplane::redis::link::Lane;
 use crate::backplane::{Abandoned, Position, Unavailable};
 use crate::clock::Timestamp;
@@ -14,6 +15,10 @@ use crate::ids::{DeviceId, EventId, NodeId, SessionId, UserId};
 /// After how many milliseconds without a sign of life a node counts as dead; `scripts/part_alive.lua` has it, too. They are a second
 /// apart.
 const DEAD_AFTER_MS: u64 = 8_000;
+/// For how long after Redis had lost everything a call may still be put back by one of the nodes.
+const PUT_BACK_WITHIN_MS: u64 = 3_000;
+/// How much earlier than a node's last sign of life the last news of a call may have come.
+const NEWS_MAY_BE_OLDER_BY_MS: u64 = 10_000;
 /// Answers to other nodes that wait to be sent; beyond it they are not sent, and the other side does without.
 const ANSWERS: usize = 4_096;
 
@@ -32,8 +37,31 @@ pub(super) struct Nodes {
 struct View {
     dead: HashSet<String>,
     grace_until: Timestamp,
+    silence: Silence,
     beaten_at: Option<u64>,
     alive: u32,
+}
+
+/// The last time for which no node gave a sign of life, because Redis or all of them were away; by the clock of Redis, in ms.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Silence {
+    /// The last sign of life before it, as far as anybody knows.
+    pub(super) from: u64,
+    /// The first one after it.
+    pub(super) to: u64,
+    /// Whether Redis was empty at its end.
+    pub(super) was_empty: bool,
+}
+
+/// What a sign of life was answered with.
+pub(super) struct Beat {
+    /// The time.
+    pub(super) now: u64,
+    /// Until when nobody counts as dead.
+    pub(super) grace_until: u64,
+    /// Every node, with its last sign of life.
+    pub(super) nodes: Vec<(String, u64)>,
+    pub(super) silence: Silence,
 }
 
 /// Something to be told to another node.
@@ -55,8 +83,9 @@ impl Nodes {
         }
     }
 
-    /// Notes what a sign of life was answered with: the time of Redis, until when nobody counts as dead, and all nodes.
-    pub(super) fn note(&self, now: u64, grace_until: u64, nodes: &[(String, u64)]) {
+    /// Notes a sign of life of this node, and what it was answered with.
+    pub(super) fn note(&self, beat: &Beat) {
+        let Beat { now, grace_until, ref nodes, silence } = *beat;
         let is_dead =
             |(node, seen): &&(String, u64)| node != self.me.as_str() && now.saturating_sub(*seen) > DEAD_AFTER_MS;
         let dead: HashSet<String> = if now < grace_until {
@@ -70,21 +99,23 @@ impl Nodes {
         view.dead = dead;
         view.grace_until = Timestamp(grace_until);
         view.alive = alive;
+        view.silence = silence;
+        view.beaten_at = Some(now);
         drop(view);
         if is_any {
             self.changed.notify_one();
         }
     }
 
-    /// Notes a sign of life of this node, at `now` by the clock of Redis; how many milliseconds after the last one.
-    pub(super) fn note_beat(&self, now: u64) -> u64 {
-        let before = self.view.lock().beaten_at.replace(now);
-        before.map_or(0, |before| now.saturating_sub(before))
+    /// The last sign of life of this node, by the clock of Redis, in ms.
+    pub(super) fn beaten_at(&self) -> Option<u64> {
+        self.view.lock().beaten_at
     }
 
-    /// Whether this node has ever given a sign of life.
-    pub(super) fn has_beaten(&self) -> bool {
-        self.view.lock().beaten_at.is_some()
+    /// Whether Redis has lost everything so short a time ago that what is not there may be about to be put back.
+    pub(super) fn may_be_put_back(&self, now: Timestamp) -> bool {
+        let silence = self.view.lock().silence;
+        silence.was_empty && now.0 < silence.to + PUT_BACK_WITHIN_MS
     }
 
     /// Whether a node is alive, as far as is known.
@@ -142,6 +173,15 @@ impl Drop for ExpectedPosition<'_> {
     fn drop(&mut self) {
         self.nodes.expected.lock().remove(&self.newcomer);
     }
+}
+
+/// Whether something may have been changed, and the change forgotten after `kept`, without a node hearing of it that gave its last
+/// sign of life at `before`. What everybody was away for does not count: nothing changes then.
+pub(super) fn is_out_of_date(before: u64, now: u64, silence: Silence, kept: Duration) -> bool {
+    let missed_at_most = millis(kept).saturating_sub(NEWS_MAY_BE_OLDER_BY_MS);
+    let has_missed = |from: u64, to: u64| to.saturating_sub(from) >= missed_at_most;
+    let was_away_with_all = !has_missed(before, silence.from) && !has_missed(silence.to, now);
+    has_missed(before, now) && !was_away_with_all
 }
 
 impl Redis {
@@ -222,4 +262,22 @@ fn abandoned(parts: &[String]) -> Option<Abandoned> {
         device: DeviceId::parse(&parts[2])?,
         has_calls: parts[3] == "1",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_missed_what_others_could_do_is_out_of_date() {
+        let kept = Duration::from_secs(60);
+        let none = Silence::default();
+        let at = |from, to| Silence { from, to, was_empty: false };
+        assert!(!is_out_of_date(100_000, 149_000, none, kept));
+        assert!(is_out_of_date(100_000, 150_000, none, kept), "the others went on");
+        assert!(!is_out_of_date(100_000, 700_000, at(100_500, 699_000), kept), "all were away");
+        assert!(!is_out_of_date(100_000, 700_000, at(0, 699_000), kept), "nobody knows of anybody who was there longer");
+        assert!(is_out_of_date(100_000, 700_000, at(150_000, 699_000), kept), "the others went on before they were away, too");
+        assert!(is_out_of_date(100_000, 700_000, at(100_500, 650_000), kept), "the others were back earlier");
+    }
 }

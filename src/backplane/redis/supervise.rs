@@ -17,7 +17,7 @@ use crate::backplane::redis::channels::{Channels, Listener};
 use crate::backplane::redis::checks::{self, Findings, Unfit};
 use crate::backplane::redis::connection::{Connection, RunError};
 use crate::backplane::redis::link::{Lane, plain};
-use crate::backplane::redis::nodes::Answer;
+use crate::backplane::redis::nodes::{Answer, Beat, Silence, is_out_of_date};
 use crate::backplane::redis::{Redis, millis, record};
 use crate::call::State;
 use crate::clock::Timestamp;
@@ -43,6 +43,9 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(600);
 const BATCH: usize = 64;
 /// How long Redis may take to say that a key has expired, before it counts as silent about that.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What `beat.lua` answers.
+type BeatAnswer = (u64, u64, Vec<(String, u64)>, (u64, u64, u8), u8);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -198,18 +201,29 @@ impl Redis {
     /// Gives a sign of life, hears of the other nodes, and sets the clock.
     async fn beat(&self, connection: &Connection) -> Result<(), RunError> {
         let mut command = self.scripts.beat.command();
-        command.arg(self.node.as_str()).arg(u8::from(self.nodes.has_beaten()));
+        let before = self.nodes.beaten_at();
+        command.arg(self.node.as_str()).arg(before.map(|at| at.to_string()).unwrap_or_default());
         let asked_at = self.clock.now();
-        let (now, grace, nodes, is_lost): (u64, u64, Vec<(String, u64)>, String) =
+        let (now, grace_until, nodes, (from, to, was_empty), is_missing): BeatAnswer =
             connection.run(Lane::Calls, &self.scripts.beat, command).await?;
         self.set_clock(asked_at, Timestamp(now));
-        self.nodes.note(now, grace, &nodes);
-        let has_missed = self.nodes.note_beat(now) > MISSED_FOR_MS;
-        if is_lost == "1" && self.link.is_current(connection) {
-            tracing::warn!("Redis has lost what it knew");
-            self.restore_calls().await;
+        let silence = Silence { from, to, was_empty: was_empty == 1 };
+        self.nodes.note(&Beat { now, grace_until, nodes, silence });
+        let Some(before) = before else { return Ok(()) };
+        let has_missed = now.saturating_sub(before) > MISSED_FOR_MS;
+        if is_out_of_date(before, now, silence, self.retention.over_ttl) {
+            // Calls that have ended meanwhile must not come back to life.
+            self.cache.clear();
         }
-        if has_missed || is_lost == "1" {
+        // One that was away may only have been given up by the others.
+        let has_lost = is_missing == 1 && !has_missed;
+        if has_lost {
+            tracing::warn!("Redis has lost what it knew");
+        }
+        if has_missed || has_lost {
+            if self.link.is_current(connection) {
+                self.restore_calls().await;
+            }
             // The others may have given this node up, or nobody knows of it any more.
             self.receiver.interrupted();
             self.receiver.resumed();

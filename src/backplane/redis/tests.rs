@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,7 @@ impl Server {
         };
         let output = BufReader::new(child.stdout.take().unwrap());
         let server = Self { child, folder, clock };
+        server.open_road();
         let is_ready = output.lines().map_while(Result::ok).any(|line| line.contains("eady to accept connections"));
         assert!(is_ready, "redis-server ended instead of listening");
         server
@@ -79,13 +80,26 @@ impl Server {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// The socket that nodes connect to, which is there while they can reach Redis.
+    fn road(&self) -> PathBuf {
+        self.folder.path().join("road.sock")
+    }
+
+    fn open_road(&self) {
+        symlink("redis.sock", self.road()).unwrap();
+    }
+
+    fn close_road(&self) {
+        std::fs::remove_file(self.road()).unwrap();
+    }
+
     fn set_time(&self, to: Timestamp) {
         self.clock.write_all_at(&to.0.to_ne_bytes(), 0).unwrap();
     }
 
     pub(super) fn config(&self) -> RedisConfig {
         RedisConfig {
-            servers: RedisServers::Unix(self.folder.path().join("redis.sock")),
+            servers: RedisServers::Unix(self.road()),
             username: None,
             password: None,
             db: 0,

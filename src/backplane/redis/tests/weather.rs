@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::backplane::conformance::{Lab, TestNode, accepted, end_of, far, over, ringing, user};
+use crate::backplane::Unavailable;
+use crate::backplane::conformance::{LIMITS, Lab, TestNode, accepted, end_of, far, over, ringing, user};
 use crate::backplane::redis::tests::{PATIENCE, RedisLab};
 use crate::ids::UserId;
 
@@ -18,14 +19,18 @@ async fn info(lab: &RedisLab, name: &str) -> u64 {
     fields[name].parse().unwrap()
 }
 
-/// Breaks every connection of nodes to Redis, and waits until they are connected anew.
-async fn break_connections(lab: &RedisLab) {
-    let nodes = lab.nodes.lock().clone();
-    let before: Vec<_> = nodes.iter().map(|node| node.link.current().unwrap().generation()).collect();
+async fn kill_connections(lab: &RedisLab) {
     let mut redis = lab.server.connection().await;
     for kind in ["pubsub", "normal"] {
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", kind, "SKIPME", "yes"]).exec_async(&mut redis).await.unwrap();
     }
+}
+
+/// Breaks every connection of nodes to Redis, and waits until they are connected anew.
+async fn break_connections(lab: &RedisLab) {
+    let nodes = lab.nodes.lock().clone();
+    let before: Vec<_> = nodes.iter().map(|node| node.link.current().unwrap().generation()).collect();
+    kill_connections(lab).await;
     let is_anew = async {
         let mut turns = tokio::time::interval(Duration::from_millis(2));
         while nodes
@@ -77,17 +82,54 @@ async fn calls_that_redis_has_lost_are_put_back_as_they_were_seen_last() {
     let restored = async {
         let mut turns = tokio::time::interval(Duration::from_millis(5));
         let expected = accepted(talks.clone(), "b1");
-        while two.backplane.load(talks.id).await.unwrap().is_none_or(|stored| *stored.call != expected) {
+        while two.backplane.load(talks.id).await.ok().flatten().is_none_or(|stored| *stored.call != expected) {
             turns.tick().await;
         }
     };
     tokio::time::timeout(PATIENCE, restored).await.unwrap();
     assert_eq!(*one.backplane.load(rings.id).await.unwrap().unwrap().call, rings);
+    let unknown = one.backplane.load(ended.id).await;
+    assert_eq!(unknown.map(drop), Err(Unavailable), "another node may be about to put it back");
+    one.pass(&lab, Duration::from_secs(4)).await;
     assert!(one.backplane.load(ended.id).await.unwrap().is_none(), "what is over stays over");
     for name in ["alice", "bob"] {
         let live = one.backplane.live_calls(&user(name)).await.unwrap();
         assert_eq!(live.calls.iter().map(|stored| stored.call.id).collect::<Vec<_>>().len(), 2, "{name}");
     }
-    one.pass(&lab, Duration::from_secs(44)).await;
+    one.pass(&lab, Duration::from_secs(40)).await;
     assert_eq!(lab.within(one.backplane.due(4)).await, Ok(vec![rings.id]), "its deadline is there again, too");
+}
+
+/// A node that knows a live call is away for longer than anybody remembers how a call ended. Meanwhile Redis forgets the call, and
+/// `others` are there or not. Says whether the node puts it back.
+async fn is_put_back_by_one_who_was_away(others_were_there: bool) -> bool {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    node.backplane.subscribe(&user("alice")).await.unwrap();
+    let call = ringing(far());
+    node.begin(&call).await;
+    let resumptions = node.resumptions();
+    lab.server.close_road();
+    kill_connections(&lab).await;
+    let mut redis = lab.server.connection().await;
+    for key in [format!("call:{}", call.id), format!("live:call:{}", call.id), "calls:user:alice".to_owned()] {
+        redis::cmd("DEL").arg(key).exec_async(&mut redis).await.unwrap();
+    }
+    lab.set_time(lab.now().plus(LIMITS.over_ttl));
+    if others_were_there {
+        redis::cmd("SET").arg("nodes:beat").arg(lab.now().0).exec_async(&mut redis).await.unwrap();
+    }
+    lab.server.open_road();
+    node.resumed_after(resumptions).await;
+    node.backplane.load(call.id).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_call_that_ended_while_a_node_was_cut_off_stays_ended() {
+    assert!(!is_put_back_by_one_who_was_away(true).await);
+}
+
+#[tokio::test]
+async fn a_call_that_redis_lost_while_everybody_was_away_is_put_back() {
+    assert!(is_put_back_by_one_who_was_away(false).await);
 }
