@@ -216,6 +216,10 @@ pub trait Directory: Send + Sync {
         position: Position,
     ) -> Result<Renewed, Unavailable>;
 
+    /// Notes that a session acts which has not registered. Should its node die, it is named among the
+    /// [abandoned](Directory::abandoned), as its unnamed device; when it goes it is to be [detached](Directory::detach).
+    async fn note_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable>;
+
     /// Disconnects a session at `position`. Names its device, unless another session has taken that over.
     async fn detach(
         &self,

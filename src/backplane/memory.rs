@@ -196,6 +196,11 @@ impl Directory for Node {
         Ok(Renewed::Held)
     }
 
+    async fn note_unregistered(&self, _: &UserId, _: &SessionId) -> Result<(), Unavailable> {
+        // If the node dies nothing is left that could miss it.
+        Ok(())
+    }
+
     async fn detach(
         &self,
         user: &UserId,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::call::{Actor, Refusal, Text};
 use crate::ids::CallId;
 use crate::protocol::{
@@ -20,31 +22,41 @@ impl Session {
             ClientEvent::Ping => self.answer_ping(reply),
             ClientEvent::Pong => reply.send(&Done::new()),
             ClientEvent::Register(registration) => self.serve_register(registration, reply, limit).await,
-            ClientEvent::Unregister => reply.answer(within(limit, self.unregister()).await.map(|()| Done::new())),
-            ClientEvent::TokenRefresh(token) => reply.answer(self.refresh_token(&token)),
+            ClientEvent::Unregister => self.answer(reply, within(limit, self.unregister()).await.map(|()| Done::new())),
+            ClientEvent::TokenRefresh(token) => self.answer(reply, self.refresh_token(&token)),
             ClientEvent::Initiate(request) => {
                 let _held = Held::new(self.seat());
-                reply.answer(within(limit, self.initiate(request)).await);
+                self.answer(reply, within(limit, self.initiate(request)).await);
             }
             ClientEvent::Accept(call_id) => {
                 let _held = Held::new(self.seat());
                 let result = within(limit, self.accept(call_id)).await;
-                reply.answer(result.map(|()| CallAnswered::new(call_id)));
+                self.answer(reply, result.map(|()| CallAnswered::new(call_id)));
             }
             ClientEvent::Reject(call_id, reason) => {
                 let result = within(limit, self.reject(call_id, reason)).await;
                 let echo = call_id.to_string();
-                reply.answer(result.map(|()| CallAck::rejected(&echo)));
+                self.answer(reply, result.map(|()| CallAck::rejected(&echo)));
             }
             ClientEvent::End(target, reason) => {
                 let result = within(limit, self.end(&target, reason)).await;
-                reply.answer(result.map(|()| CallAck::ended(&target.echo)));
+                self.answer(reply, result.map(|()| CallAck::ended(&target.echo)));
             }
             ClientEvent::Signal(request) => {
                 let kind = request.kind;
-                reply.answer(within(limit, self.signal(request)).await.map(|()| Said::of(kind)));
+                self.answer(reply, within(limit, self.signal(request)).await.map(|()| Said::of(kind)));
             }
         }
+    }
+
+    /// Answers. A client that gave no callback is told of what it may ask for again.
+    fn answer(&self, reply: Reply, result: Result<impl Serialize, Problem>) {
+        if let Err(problem) = &result
+            && problem.retryable
+        {
+            self.tell(&reply, problem);
+        }
+        reply.answer(result);
     }
 
     /// Answers what was no request.
@@ -93,14 +105,14 @@ impl Session {
         }
         let CallDetails { call_type, display, request_id } = details?;
         let new = NewCall { callee, call_type, display, request_id };
-        self.note_acted();
+        self.note_acted(&by).await.map_err(answering)?;
         let begun = self.hub().switchboard.initiate(&by, new).await.map_err(answering)?;
         Ok(InitiateAck::new(begun.call_id, begun.call_type, begun.reachability))
     }
 
     async fn accept(&self, call_id: CallId) -> Result<(), Problem> {
         let by = self.actor().ok_or(Refusal::NotTheCallee)?;
-        self.note_acted();
+        self.note_acted(&by).await.map_err(answering)?;
         self.hub().switchboard.accept(call_id, &by).await.map_err(answering)
     }
 

@@ -20,7 +20,7 @@ use crate::socket::limits::{SocketLimits, Verdict};
 use crate::socket::mailbox::{Mailbox, Put};
 use crate::socket::reply::Reply;
 use crate::socket::wire::Wire;
-use crate::switchboard::Seat;
+use crate::switchboard::{Failure, Seat};
 
 /// How long a client that has left may keep its connection.
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -150,9 +150,13 @@ impl Session {
         })
     }
 
-    pub(super) fn note_acted(&self) {
-        let mut state = self.state.lock();
-        state.has_acted |= state.seat.is_none();
+    /// Notes that the client acts: should it vanish, its calls are told, also if it has never registered.
+    pub(super) async fn note_acted(&self, by: &Actor) -> Result<(), Failure> {
+        let is_first = {
+            let mut state = self.state.lock();
+            state.seat.is_none() && !std::mem::replace(&mut state.has_acted, true)
+        };
+        if is_first { self.hub.switchboard.note_unregistered(&by.user, &self.id).await } else { Ok(()) }
     }
 
     /// An event has come. Checks and queues it, without waiting for anything.
@@ -170,7 +174,7 @@ impl Session {
         let user = self.token_user.as_ref().or(claimed_user.as_ref());
         match self.limits.count(bytes, user, &self.hub.user_limits, now) {
             Verdict::Allowed => {}
-            Verdict::Refused => return self.refuse_for_rate(reply, now),
+            Verdict::Refused => return self.refuse_for_rate(reply),
             Verdict::Expelled => return self.wire.expel(Problem::rate_limited()),
         }
         let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
@@ -213,12 +217,16 @@ impl Session {
         }
     }
 
-    fn refuse_for_rate(&self, reply: Reply, now: Timestamp) {
+    fn refuse_for_rate(&self, reply: Reply) {
         let problem = Problem::rate_limited();
-        if reply.is_awaited() {
-            reply.refuse(&problem);
-        } else if self.limits.may_tell(now) {
-            let _ = self.wire.emit("error", &problem);
+        self.tell(&reply, &problem);
+        reply.refuse(&problem);
+    }
+
+    /// Tells a client that waits for no answer that requests are refused, now and then.
+    pub(super) fn tell(&self, reply: &Reply, problem: &Problem) {
+        if !reply.is_awaited() && self.limits.may_tell(self.hub.clock.now()) {
+            let _ = self.wire.emit("error", problem);
         }
     }
 

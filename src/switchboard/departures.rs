@@ -84,7 +84,10 @@ impl Switchboard {
         let (device, left) = match departure {
             Departure::Left(device, position) => (device, self.backplane.detach(user, session, *position).await?),
             Departure::SignedOut(device) => (device, self.backplane.forget(user, session).await?),
-            Departure::Unregistered => return self.away(user, &session.unnamed_device()).await,
+            Departure::Unregistered => {
+                self.away(user, &session.unnamed_device()).await?;
+                return Ok(self.backplane.detach(user, session, Position::default()).await.map(drop)?);
+            }
             Departure::Unseated => {
                 let device = session.unnamed_device();
                 let abandoned = Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false };

@@ -220,6 +220,14 @@ impl Switchboard {
         left
     }
 
+    /// A socket acts without having registered.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn note_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Failure> {
+        Ok(self.backplane.note_unregistered(user, session).await?)
+    }
+
     /// A socket that had acted without ever registering is gone.
     ///
     /// # Errors

@@ -136,6 +136,8 @@ describe('Redis goes away and comes back', () => {
       await everythingIsRefused(three, bystander, callId);
       await areCutOff(cluster);
       await everythingIsRefused(three, bystander, callId);
+      three[0].socket.emit('ice_candidate', { callId, to: three[1].user, candidate: null });
+      assert.deepEqual(await three[0].take('error'), RETRY.error, 'who waits for no answer is told, too');
       await eventually(() => performance.now() - began > lastsMs, 'time stands still');
       await end(scene);
       await areBack(cluster);

@@ -113,9 +113,10 @@ describe('a node dies', () => {
     const { cluster } = await group(t, { env: { CALL_AWAY_TIMEOUT: '1000', CALL_CALLER_AWAY_TIMEOUT: '1000' } });
     const [alice, bob] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
     const [carol, dave] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
-    const calls = [await talk(alice, bob), await ring(carol, dave)];
+    const [erin, frank] = [await phone(t, cluster.nodes[0], { register: false }), await phone(t, cluster.nodes[1])];
+    const calls = [await talk(alice, bob), await ring(carol, dave), await ring(erin, frank)];
     await cluster.nodes[0].kill9();
-    const told = await Promise.all([bob, dave].map((who) => who.take('call_end', undefined, MOURNED_WITHIN_MS)));
+    const told = await Promise.all([bob, dave, frank].map((who) => who.take('call_end', undefined, MOURNED_WITHIN_MS)));
     assert.deepEqual(told.map(({ callId, reason }) => [callId, reason]), calls.map((callId) => [callId, 'connection_lost']));
   });
 

@@ -75,6 +75,15 @@ impl Directory for Redis {
         Ok(Renewed::Held)
     }
 
+    async fn note_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
+        let command = |_| {
+            let mut command = self.scripts.unregistered.command();
+            command.arg(user.as_str()).arg(session.as_str()).arg(self.node.as_str());
+            command
+        };
+        self.link.run::<u8>(Lane::Calls, &self.scripts.unregistered, command).await.map(drop)
+    }
+
     async fn detach(
         &self,
         user: &UserId,
@@ -152,6 +161,7 @@ impl Redis {
             let mut command = self.scripts.detach.command();
             command.arg(user.as_str()).arg(session.as_str()).arg(how);
             command.arg(position.received.0).arg(position.described.0).arg(PRESENCE_TTL.as_secs());
+            command.arg(self.node.as_str());
             command
         };
         let device: Option<String> = self.link.run(Lane::Calls, &self.scripts.detach, command).await?;

@@ -100,6 +100,8 @@ scripts! {
     touch [],
     /// Keeps an inbox within its bounds.
     trim [time inbox take_out],
+    /// Notes a session that has not registered.
+    unregistered [],
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {

@@ -87,6 +87,10 @@ impl Directory for Unhurried {
         self.step().await.attach(registration).await
     }
 
+    async fn note_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
+        self.step().await.note_unregistered(user, session).await
+    }
+
     async fn detach(
         &self,
         user: &UserId,

@@ -10,13 +10,17 @@ for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[3])) do
   local session, user = string.match(member, '^(%S+) (.*)$')
   -- What another program has spoilt must not hold up the others.
   local device = redis.pcall('HGET', PREFIX .. 'devices:user:' .. user, 's:' .. session)
-  if type(device) == 'string' then
-    local calls = redis.pcall('GET', PREFIX .. 'calls:user:' .. user)
-    local has_calls = type(calls) == 'string' and string.find(calls, ' ', 1, true) and '1' or '0'
-    found[#found + 1], found[#found + 2], found[#found + 3], found[#found + 4] = session, user, device, has_calls
-  else
+  local calls = redis.pcall('GET', PREFIX .. 'calls:user:' .. user)
+  local has_calls = type(calls) == 'string' and string.find(calls, ' ', 1, true) ~= nil
+  if type(device) ~= 'string' then
     redis.call('SREM', sessions, member)
     redis.call('DEL', PREFIX .. 'user:socket:' .. session)
+    -- It may have acted without ever registering: then its calls know it by its own name.
+    device = has_calls and session or nil
+  end
+  if device then
+    found[#found + 1], found[#found + 2], found[#found + 3] = session, user, device
+    found[#found + 1] = has_calls and '1' or '0'
   end
 end
 if redis.call('EXISTS', sessions) == 0 then

@@ -1,11 +1,15 @@
 -- Disconnects a session from its device.
--- ARGV: 1 user, 2 session, 3 'leave', 'forget' or 'bury', 4 and 5 position, 6 's' of the documented keys.
+-- ARGV: 1 user, 2 session, 3 'leave', 'forget' or 'bury', 4 and 5 position, 6 's' of the documented keys, 7 the node that asks.
 -- Answers the device, or nothing where another session has it.
 local user, session, how = ARGV[1], ARGV[2], ARGV[3]
 local key = PREFIX .. 'devices:user:' .. user
 local device = redis.call('HGET', key, 's:' .. session)
 local text = device and redis.call('HGET', key, 'at:' .. device)
-if not text then return false end
+if not text then
+  -- It has never registered, or nothing is known of it any more.
+  redis.call('SREM', PREFIX .. 'sessions:node:' .. ARGV[7], session .. ' ' .. user)
+  return false
+end
 local holder, node, received, described, is_named =
   string.match(text, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|%d+|(%d)|%d+$')
 if holder ~= session then return false end
