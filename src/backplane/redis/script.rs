@@ -77,7 +77,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time inbox append take_out],
+    commit [time inbox publish append take_out],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -95,7 +95,7 @@ scripts! {
     /// Puts back a call.
     restore [time record],
     /// Sends a message.
-    send [],
+    send [inbox publish],
     /// Keeps the documented records of calls that go on.
     touch [],
     /// Keeps an inbox within its bounds.

@@ -46,10 +46,13 @@ elseif not is_live then
     if from then
       keep_list(key, version, string.sub(calls, 1, from - 1) .. string.sub(calls, to + 1))
       -- What only matters while it lives is let go.
-      take_out(inbox(user), function(_, message)
-        local class, about = string.match(message, '^(%a) %d+ (%S+) ')
-        return about == call and class ~= 'e'
-      end)
+      if from == 1 and to == #calls then
+        redis.call('XTRIM', inbox(user), 'MAXLEN', 0)
+      else
+        take_out(inbox(user), function(_, message)
+          return string.match(message, '^%a %d+ (%S+) ') == call
+        end)
+      end
     end
   end
 end
