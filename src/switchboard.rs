@@ -197,7 +197,7 @@ impl Switchboard {
     fn reachability(&self, devices: &[Device]) -> Reachability {
         if devices.iter().any(|device| device.is_connected) {
             Reachability::Online
-        } else if devices.iter().any(|device| self.push.can_reach(device.push_token.as_ref())) {
+        } else if devices.iter().any(|device| self.push.can_reach(&device.tokens)) {
             Reachability::Push
         } else {
             Reachability::None
