@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
@@ -13,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, CallTokens};
 use crate::backplane::{Backplane, Memory, MemoryConfig, Redis, Retention};
-use crate::call::Rules;
+use crate::call::{Call, Rules};
 use crate::clock::Clock;
 use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
 use crate::http::{self, HttpState};
+use crate::ids::CallId;
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
 use crate::push::Disabled;
@@ -76,7 +78,10 @@ impl App {
         let settings = SocketSettings::new(config);
         let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let site = Arc::new(Site::new(config, engine, HttpState::new(config, authenticator, clock, readiness.clone())));
+        let call_tokens = CallTokens::new(&config.auth.secret, clock);
+        let calls = Arc::new(KnownCalls(switchboard.clone()));
+        let state = HttpState::new(config, authenticator, call_tokens, calls, clock, readiness.clone());
+        let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
             listener,
@@ -172,6 +177,16 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
         inbox_bytes: config.bytes,
         inbox_ttl: config.ttl,
         over_ttl: OVER_TTL,
+    }
+}
+
+/// The calls of the switchboard, for the HTTP side.
+struct KnownCalls(Arc<Switchboard>);
+
+#[async_trait]
+impl http::Calls for KnownCalls {
+    async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, http::NotNow> {
+        self.0.find(id).await.map_err(|_| http::NotNow)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A token is a JWT signed with the shared HMAC secret; it names a user by its claim `userId`, or else `sub`.
 //! Time is the [`Clock`]'s. Whether a connection without a token is let in all the same is for the socket to say.
 
+mod call_token;
 mod handshake;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::AuthConfig;
 use crate::ids::UserId;
 
+pub use call_token::CallTokens;
 pub use handshake::{HandshakeToken, token_from_handshake};
 
 /// Longest token, in bytes.

@@ -24,7 +24,7 @@ pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
 use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored};
-use crate::call::{Actor, Audience, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
+use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
 use crate::protocol::{Reachability, Signal, SignalRequest};
@@ -165,6 +165,14 @@ impl Switchboard {
             known = (self.backplane.load(call_id).await?, true);
         }
         Err(Failure::Contended)
+    }
+
+    /// A call that is going on, or was over not long ago.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, Unavailable> {
+        Ok(self.backplane.load(id).await?.map(|stored| stored.call))
     }
 
     /// Whether the device of `actor` takes part in a call.

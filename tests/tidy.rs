@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("turn", &["config"]),
     ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard"]),
-    ("http", &["auth", "config", "lifecycle", "telemetry", "turn"]),
+    ("http", &["auth", "call", "config", "lifecycle", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::HttpState;
 use super::answer::{json, refusal};
+use super::request::{bearer, parameter};
 use crate::auth::AuthError;
 use crate::ids::is_valid_id;
 use crate::turn::IceServer;
@@ -74,19 +75,6 @@ fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Opti
     };
     let identity = state.authenticator.authenticate(Some(&token)).map_err(Refused::Token)?;
     Ok(Some(identity.user.as_str().to_owned()))
-}
-
-/// The token of an `Authorization: Bearer` header. Other schemes are for proxies, so they count as none.
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
-}
-
-/// The first parameter of that name, decoded; `None` if it is absent or empty.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name)?;
-    (!value.is_empty()).then(|| value.into_owned())
 }
 
 #[cfg(test)]
