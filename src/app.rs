@@ -40,6 +40,7 @@ pub struct App {
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
     hub: Arc<Hub>,
+    authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
     redis: Option<Arc<Redis>>,
@@ -76,13 +77,15 @@ impl App {
         let settings = SocketSettings::new(config);
         let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let site = Arc::new(Site::new(config, engine, HttpState::new(config, authenticator, clock, readiness.clone())));
+        let state = HttpState::new(config, authenticator.clone(), clock, readiness.clone());
+        let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
             listener,
             site,
             switchboard,
             hub,
+            authenticator,
             lifecycle,
             readiness,
             redis,
@@ -98,10 +101,12 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, lifecycle, readiness, redis, .. } = self;
+        let Self { listener, site, switchboard, hub, authenticator, lifecycle, readiness, redis, .. } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
         lifecycle.spawn(hub.clone().keep_house());
         let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.

@@ -1,0 +1,116 @@
+//! When the keys of an identity provider are fetched: decides, and does nothing else.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// How long keys are good where the provider does not say.
+const LIFETIME: Duration = Duration::from_secs(600);
+/// Whatever the provider says, keys are fetched no more and no less often than this.
+const LIFETIME_MIN: Duration = Duration::from_secs(75);
+const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A token with an unknown key has the keys fetched at most once in this time.
+const ASKED_EVERY: Duration = Duration::from_secs(60);
+/// The pause after a first failure; doubled with each, up to [`ASKED_EVERY`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// When to fetch next.
+pub(super) struct Schedule {
+    next_at: Timestamp,
+    began_at: Timestamp,
+    failures: u32,
+}
+
+impl Schedule {
+    /// Nothing has been fetched yet, and is to be at once.
+    pub(super) fn new() -> Self {
+        Self { next_at: Timestamp(0), began_at: Timestamp(0), failures: 0 }
+    }
+
+    /// When to fetch next.
+    pub(super) fn next_at(&self) -> Timestamp {
+        self.next_at
+    }
+
+    /// Before this, no token has the keys fetched.
+    pub(super) fn may_ask_at(&self) -> Timestamp {
+        self.began_at.plus(ASKED_EVERY)
+    }
+
+    /// A fetch begins.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.began_at = now;
+    }
+
+    /// It has brought keys, which are good for `lifetime` from `now` on. They are replaced before that has passed.
+    pub(super) fn succeeded(&mut self, now: Timestamp, lifetime: Option<Duration>) {
+        let lifetime = lifetime.unwrap_or(LIFETIME).clamp(LIFETIME_MIN, LIFETIME_MAX);
+        self.failures = 0;
+        self.next_at = now.plus(lifetime * 4 / 5);
+    }
+
+    /// It has brought nothing.
+    pub(super) fn failed(&mut self, now: Timestamp) {
+        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(6));
+        self.failures = self.failures.saturating_add(1);
+        self.next_at = now.plus(pause.min(ASKED_EVERY));
+    }
+
+    /// There is a token whose key is not known.
+    pub(super) fn asked(&mut self) {
+        // After a failure the next attempt is due in a minute at most anyway.
+        if self.failures == 0 {
+            self.next_at = self.next_at.min(self.may_ask_at());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn fetched(lifetime: Option<u64>) -> Schedule {
+        let mut schedule = Schedule::new();
+        schedule.begin(NOW);
+        schedule.succeeded(NOW, lifetime.map(Duration::from_secs));
+        schedule
+    }
+
+    #[test]
+    fn keys_are_replaced_before_they_are_stale_within_bounds() {
+        let after = |lifetime| NOW.until(fetched(lifetime).next_at()).as_secs();
+        assert_eq!(Schedule::new().next_at(), Timestamp(0));
+        assert_eq!(after(Some(20_000)), 16_000);
+        assert_eq!(after(None), 480);
+        assert_eq!((after(Some(0)), after(Some(u64::MAX))), (60, 69_120));
+    }
+
+    #[test]
+    fn an_unknown_key_is_asked_for_once_a_minute() {
+        let mut schedule = fetched(Some(3600));
+        schedule.asked();
+        assert_eq!(schedule.next_at(), NOW.plus(Duration::from_secs(60)));
+        let late = NOW.plus(Duration::from_secs(600));
+        schedule.begin(late);
+        schedule.succeeded(late, Some(Duration::from_secs(3600)));
+        assert_eq!(late.until(schedule.next_at()).as_secs(), 2880);
+    }
+
+    #[test]
+    fn failures_are_repeated_after_growing_pauses() {
+        let mut schedule = Schedule::new();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            schedule.failed(NOW);
+            schedule.asked();
+            pauses.push(NOW.until(schedule.next_at()).as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        schedule.begin(NOW);
+        schedule.succeeded(NOW, None);
+        schedule.failed(NOW);
+        assert_eq!(NOW.until(schedule.next_at()).as_secs(), 1);
+    }
+}
