@@ -72,7 +72,11 @@ impl App {
             Some(redis) => redis.clone(),
             None => Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone())),
         };
-        let readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
+        let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
+        if config.auth.required {
+            let keys = authenticator.clone();
+            readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
+        }
         let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
         let settings = SocketSettings::new(config);
         let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());

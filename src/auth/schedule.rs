@@ -9,7 +9,7 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// Whatever the provider says, keys are fetched no more and no less often than this.
 const LIFETIME_MIN: Duration = Duration::from_secs(75);
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
-/// A token with an unknown key has the keys fetched at most once in this time.
+/// Tokens with unknown keys have the keys fetched at most once in this time.
 const ASKED_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a first failure; doubled with each, up to [`ASKED_EVERY`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,14 +17,16 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// When to fetch next.
 pub(super) struct Schedule {
     next_at: Timestamp,
-    began_at: Timestamp,
+    /// Whether a token wants the next fetch, and when the last one began that one wanted.
+    is_asked: bool,
+    asked_at: Option<Timestamp>,
     failures: u32,
 }
 
 impl Schedule {
     /// Nothing has been fetched yet, and is to be at once.
     pub(super) fn new() -> Self {
-        Self { next_at: Timestamp(0), began_at: Timestamp(0), failures: 0 }
+        Self { next_at: Timestamp(0), is_asked: false, asked_at: None, failures: 0 }
     }
 
     /// When to fetch next.
@@ -34,12 +36,14 @@ impl Schedule {
 
     /// Before this, no token has the keys fetched.
     pub(super) fn may_ask_at(&self) -> Timestamp {
-        self.began_at.plus(ASKED_EVERY)
+        self.asked_at.map_or(Timestamp(0), |at| at.plus(ASKED_EVERY))
     }
 
     /// A fetch begins.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        self.began_at = now;
+        if std::mem::take(&mut self.is_asked) {
+            self.asked_at = Some(now);
+        }
     }
 
     /// It has brought keys, which are good for `lifetime` from `now` on. They are replaced before that has passed.
@@ -60,6 +64,7 @@ impl Schedule {
     pub(super) fn asked(&mut self) {
         // After a failure the next attempt is due in a minute at most anyway.
         if self.failures == 0 {
+            self.is_asked = true;
             self.next_at = self.next_at.min(self.may_ask_at());
         }
     }
@@ -91,11 +96,23 @@ mod tests {
     fn an_unknown_key_is_asked_for_once_a_minute() {
         let mut schedule = fetched(Some(3600));
         schedule.asked();
-        assert_eq!(schedule.next_at(), NOW.plus(Duration::from_secs(60)));
-        let late = NOW.plus(Duration::from_secs(600));
-        schedule.begin(late);
-        schedule.succeeded(late, Some(Duration::from_secs(3600)));
-        assert_eq!(late.until(schedule.next_at()).as_secs(), 2880);
+        assert!(schedule.next_at() <= NOW);
+        let next = |schedule: &Schedule| NOW.until(schedule.next_at()).as_secs();
+        let fetch = |schedule: &mut Schedule, at: u64| {
+            let at = NOW.plus(Duration::from_secs(at));
+            schedule.begin(at);
+            schedule.succeeded(at, Some(Duration::from_secs(3600)));
+        };
+        fetch(&mut schedule, 5);
+        assert_eq!(next(&schedule), 5 + 2880);
+        schedule.asked();
+        schedule.asked();
+        assert_eq!(next(&schedule), 5 + 60);
+        fetch(&mut schedule, 65);
+        // One that was due anyway does not count.
+        fetch(&mut schedule, 120);
+        schedule.asked();
+        assert_eq!(next(&schedule), 65 + 60);
     }
 
     #[test]
