@@ -11,8 +11,10 @@ const LIFETIME_MIN: Duration = Duration::from_secs(75);
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Tokens with unknown keys have the keys fetched at most once in this time.
 const ASKED_EVERY: Duration = Duration::from_secs(60);
-/// The pause after a first failure; doubled with each, up to [`ASKED_EVERY`].
+/// The pause after a first failure; doubled with each, up to the last of these: the shorter one while nobody can be let in.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX_WITHOUT_KEYS: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = ASKED_EVERY;
 
 /// When to fetch next.
 pub(super) struct Schedule {
@@ -21,12 +23,13 @@ pub(super) struct Schedule {
     is_asked: bool,
     asked_at: Option<Timestamp>,
     failures: u32,
+    has_keys: bool,
 }
 
 impl Schedule {
     /// Nothing has been fetched yet, and is to be at once.
     pub(super) fn new() -> Self {
-        Self { next_at: Timestamp(0), is_asked: false, asked_at: None, failures: 0 }
+        Self { next_at: Timestamp(0), is_asked: false, asked_at: None, failures: 0, has_keys: false }
     }
 
     /// When to fetch next.
@@ -50,6 +53,7 @@ impl Schedule {
     pub(super) fn succeeded(&mut self, now: Timestamp, lifetime: Option<Duration>) {
         let lifetime = lifetime.unwrap_or(LIFETIME).clamp(LIFETIME_MIN, LIFETIME_MAX);
         self.failures = 0;
+        self.has_keys = true;
         self.next_at = now.plus(lifetime * 4 / 5);
     }
 
@@ -57,7 +61,8 @@ impl Schedule {
     pub(super) fn failed(&mut self, now: Timestamp) {
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(6));
         self.failures = self.failures.saturating_add(1);
-        self.next_at = now.plus(pause.min(ASKED_EVERY));
+        let longest = if self.has_keys { PAUSE_MAX } else { PAUSE_MAX_WITHOUT_KEYS };
+        self.next_at = now.plus(pause.min(longest));
     }
 
     /// There is a token whose key is not known.
@@ -117,14 +122,18 @@ mod tests {
 
     #[test]
     fn failures_are_repeated_after_growing_pauses() {
+        let pauses = |mut schedule: Schedule| {
+            let mut pause = || {
+                schedule.failed(NOW);
+                schedule.asked();
+                NOW.until(schedule.next_at()).as_secs()
+            };
+            std::iter::repeat_with(&mut pause).take(8).collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(fetched(None)), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pauses(Schedule::new()), [1, 2, 4, 8, 10, 10, 10, 10]);
         let mut schedule = Schedule::new();
-        let mut pauses = Vec::new();
-        for _ in 0..9 {
-            schedule.failed(NOW);
-            schedule.asked();
-            pauses.push(NOW.until(schedule.next_at()).as_secs());
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        schedule.failed(NOW);
         schedule.begin(NOW);
         schedule.succeeded(NOW, None);
         schedule.failed(NOW);

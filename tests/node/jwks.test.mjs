@@ -137,8 +137,9 @@ test('keys change while the server runs', async (t) => {
   await ring(old, carol);
 });
 
-for (const transports of [['websocket'], ['polling']]) {
-  test(`while the key server is dead known keys are good, and who brings a new one comes back by itself (${transports[0]})`, async (t) => {
+describe('while the key server is dead', { concurrency: true }, () => {
+  const rows = [['websocket'], ['polling']];
+  for (const transports of rows) test(`known keys are good, and who brings a new one comes back by itself (${transports[0]})`, async (t) => {
     const provider = await started(t, [RSA]);
     const server = await serverOf(t, provider);
     const [node] = server.nodes;
@@ -149,12 +150,7 @@ for (const transports of [['websocket'], ['polling']]) {
 
     const next = makeKey('ES256', 'ec-2');
     const token = next.sign({ sub: alice.user });
-    const refused = await alice.request('token_refresh', { token });
-    const error = { code: 'E501', message: 'Temporarily unavailable', retryable: true };
-    assert.deepEqual(refused, { success: false, error });
-    const answer = await node.get(`/ice-servers?token=${token}`);
-    assert.deepEqual(answer, { status: 503, body: { success: false, error: error.message } });
-
+    const [refused, answer] = [alice.request('token_refresh', { token }), node.get(`/ice-servers?token=${token}`)];
     const user = unique('carol');
     const carol = new Phone(node.url, { ...as(next, user), device: unique('device'), transports, reconnection: true });
     t.after(() => carol.close());
@@ -162,6 +158,9 @@ for (const transports of [['websocket'], ['polling']]) {
     const errors = [];
     carol.socket.on('connect_error', (problem) => errors.push(problem.message));
     carol.socket.connect();
+    const error = { code: 'E501', message: 'Temporarily unavailable', retryable: true };
+    assert.deepEqual(await refused, { success: false, error });
+    assert.deepEqual(await answer, { status: 503, body: { success: false, error: error.message } });
     assert.match(await carol.disconnected(), /^transport (close|error)$/);
     assert.equal(carol.socket.active, true);
     // A poll that finds its session gone is an error that the client gets over, unlike a refusal.
@@ -174,7 +173,7 @@ for (const transports of [['websocket'], ['polling']]) {
     assert.match(node.output.stdout, /keys of the identity provider cannot be fetched/);
     assert.doesNotMatch(node.output.stdout, new RegExp(token));
   });
-}
+});
 
 test('a node starts without its key server, says so, and lets in whoever waits when that is there', async (t) => {
   const provider = await startProvider(t, [RSA]);
