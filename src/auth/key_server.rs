@@ -127,7 +127,44 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::auth::testing::{Answer, RSA, StandIn, key_set};
+
+    /// What comes of an answer.
+    async fn fetched(answer: Answer) -> Result<(usize, Option<Duration>), FetchError> {
+        let server = StandIn::start([answer]).await;
+        let fetch = async { KeyServer::new(server.url.parse().unwrap(), vec![Algorithm::RS256]).fetch().await };
+        // An answer without end is cut off, rather than read until time is up.
+        let (keys, lifetime) = tokio::time::timeout(TIMEOUT / 2, fetch).await.expect("it takes too long")?;
+        Ok((keys.len(), lifetime))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_a_small_key_set_from_this_very_address() {
+        let jwk = RSA.jwk("r", &json!({}));
+        let keys = |text: String| Answer::Keys(text, "max-age=600");
+        assert_eq!(fetched(keys(key_set(std::slice::from_ref(&jwk)))).await, Ok((1, Some(Duration::from_secs(600)))));
+        let padded = key_set(&[jwk.clone(), json!({ "x5c": "x".repeat(BYTES_MAX) })]);
+        assert_eq!(fetched(keys(padded)).await, Err(FetchError::TooLarge));
+        assert_eq!(fetched(Answer::Endless(&[b' '; 4096])).await, Err(FetchError::TooLarge));
+        let moved = Answer::Redirect("http://127.0.0.1:1/keys".into());
+        assert_eq!(fetched(moved).await, Err(FetchError::Moved(StatusCode::FOUND)));
+        assert_eq!(fetched(Answer::Status(503)).await, Err(FetchError::Status(StatusCode::SERVICE_UNAVAILABLE)));
+        assert_eq!(fetched(Answer::Status(204)).await, Err(FetchError::Status(StatusCode::NO_CONTENT)));
+        assert_eq!(fetched(keys("{".into())).await, Err(KeySetError::Malformed.into()));
+        assert_eq!(fetched(keys(key_set(&vec![jwk; 65]))).await, Err(KeySetError::TooMany.into()));
+        assert_eq!(fetched(keys(key_set(&[]))).await, Err(KeySetError::Useless.into()));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_is_said_in_a_few_words() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = KeyServer::new(format!("http://{address}/").parse().unwrap(), vec![Algorithm::RS256]);
+        let error = server.fetch().await.err().unwrap().to_string();
+        assert!(error.contains("refused") && !error.contains("http"), "{error}");
+    }
 
     #[test]
     fn a_key_set_is_good_for_what_is_left_of_its_max_age() {

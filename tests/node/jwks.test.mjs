@@ -1,7 +1,8 @@
 // Tokens of an identity provider: its keys are fetched, change while the server runs, and cannot be had for a while.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { temporaryFolder } from './processes.mjs';
@@ -187,6 +188,25 @@ test('a node starts without its key server, says so, and lets in whoever waits w
   await provider.start();
   const [bob] = await Promise.all([app(t, node, as(RSA, unique('bob'))), node.ready()]);
   await ring(await alice, bob);
+});
+
+test('the keys come encrypted from whom the system trusts, and from nobody else', async (t) => {
+  const folder = temporaryFolder();
+  t.after(folder.remove);
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(folder.path, name));
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
+  const about = ['-subj', '/CN=id.example.org', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
+  execFileSync('openssl', [...args, ...about], { stdio: 'pipe' });
+  const provider = await startProvider(t, [RSA], { key: readFileSync(key), cert: readFileSync(cert) });
+  await provider.start();
+  const trustful = await startNode(trusting(provider, { SSL_CERT_FILE: cert }));
+  t.after(() => trustful.stop());
+  await ring(await phone(t, trustful, as(RSA, unique('alice'))), await phone(t, trustful, as(RSA, unique('bob'))));
+
+  const careful = await startNode(trusting(provider));
+  t.after(() => careful.stop());
+  const warned = () => /keys of the identity provider cannot be fetched.*certificate/.test(careful.output.stdout);
+  await eventually(warned, () => `no warning: ${careful.output.stdout}`);
 });
 
 test('during a migration tokens of the secret and of the provider are both good', async (t) => {

@@ -2,6 +2,7 @@
 import { generateKeyPairSync, sign as signature } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import { freePort } from './processes.mjs';
 import { seconds } from './support.mjs';
 
@@ -30,17 +31,17 @@ export function makeKey(alg, kid) {
   };
 }
 
-/** A provider that publishes `keys`, until the test ends. It may die, and come back at the same address. */
-export async function startProvider(t, keys = []) {
+/** A provider that publishes `keys`, with `tls` encrypted, until the test ends. It may die, and come back at the same address. */
+export async function startProvider(t, keys = [], tls = undefined) {
   const port = await freePort();
   let server;
   const provider = {
     keys,
-    url: `http://127.0.0.1:${port}/keys`,
+    url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/keys`,
     /** How often it was asked. */
     times: 0,
     async start() {
-      server = http.createServer((_, answer) => {
+      server = (tls ? https : http).createServer(tls ?? {}, (_, answer) => {
         provider.times += 1;
         answer.setHeader('cache-control', 'public, max-age=3600');
         answer.end(JSON.stringify({ keys: provider.keys.map(({ jwk }) => jwk) }));
