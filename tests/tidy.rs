@@ -55,6 +55,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth"]),
+    ("reqwest::", &["src/auth/key_server", "src/push"]),
 ];
 
 /// Rooms that never name a path.
