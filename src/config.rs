@@ -6,6 +6,7 @@
 mod document;
 mod near_miss;
 mod problem;
+mod push;
 mod read;
 mod reader;
 mod redis;
@@ -18,8 +19,9 @@ use std::time::Duration;
 pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
-    AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
-    Mode, RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
+    ApnsConfig, AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, FcmConfig, IceConfig, InboxConfig, LimitsConfig,
+    LogConfig, LogFormat, Mode, PushConfig, RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig,
+    TurnCredentials,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 
@@ -34,8 +36,8 @@ pub struct Config {
     pub backplane: BackplaneConfig,
     /// Tokens.
     pub auth: AuthConfig,
-    /// Whether a push service was configured; this release does not push.
-    pub push_configured: bool,
+    /// Push services.
+    pub push: PushConfig,
     /// STUN and TURN.
     pub ice: IceConfig,
     /// The durations of a call.

@@ -54,7 +54,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("engineioxide::", &["src/socket"]),
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
-    ("jsonwebtoken::", &["src/auth"]),
+    ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/config/sections.rs", "src/push"]),
+    ("reqwest::", &["src/auth", "src/push"]),
 ];
 
 /// Rooms that never name a path.

@@ -13,6 +13,7 @@ use tracing::Level;
 
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
+use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{is_injected, names_a_server, redis_config};
 use super::variables::{Section, variables};
@@ -47,7 +48,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         server: server(&mut reader, &backplane),
         backplane,
         auth: auth(&mut reader, mode, &mut warnings),
-        push_configured: push(&reader, &mut warnings),
+        push: push_config(&mut reader, mode, &mut warnings),
         ice: ice(&mut reader, &mut warnings),
         call: call(&mut reader),
         socket: socket(&mut reader),
@@ -168,14 +169,6 @@ fn generated_secret() -> SecretString {
     let mut bytes = [0; SECRET_BYTES_MIN];
     rand::rngs::OsRng.fill_bytes(&mut bytes);
     STANDARD_NO_PAD.encode(bytes).into()
-}
-
-fn push(reader: &Reader, warnings: &mut Vec<String>) -> bool {
-    let configured = reader.is_given("FIREBASE_PROJECT_ID") || reader.is_given("FIREBASE_PRIVATE_KEY_PATH");
-    if configured {
-        warnings.push("FIREBASE_* is ignored: this release sends no push, so a killed app does not ring".into());
-    }
-    configured
 }
 
 fn ice(reader: &mut Reader, warnings: &mut Vec<String>) -> IceConfig {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl, Seconds,
-    Secret, Servers, StunUrl, Text, TurnUrls,
+    Address, Choice, Flag, Host, HttpsUrl, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl,
+    Seconds, Secret, Servers, StunUrl, Text, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -125,6 +125,8 @@ pub enum Kind {
     StunUrl,
     /// TURN URLs.
     TurnUrls,
+    /// The address of an HTTP service.
+    HttpsUrl,
     /// A path in the file system.
     Path,
     /// Any text.
@@ -155,6 +157,7 @@ impl Kind {
             Origins => "* or origins such as https://app.example.org, separated by commas".into(),
             StunUrl => "a URL that starts with stun: or stuns:".into(),
             TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
+            HttpsUrl => "a URL that starts with https:// (or http:// in development or on this machine)".into(),
             Path => "a path".into(),
             Text => "text".into(),
             Printable(most) => format!("printable text up to {most} characters"),
@@ -223,8 +226,16 @@ const VARIABLES: &[Variable] = &[
     var(Auth, "JWT_EXPIRY", Value("7d"), Lifetime, "Lifetime of tokens made by `switchboard token` and the demo page"),
     var(Auth, "AUTH_REQUIRED", Value("true"), Flag, "`false` lets apps connect without a token and be whoever they say: for a migration only"),
 
-    var(Push, "FIREBASE_PROJECT_ID", Unset, Text, "Firebase project; without effect in this release"),
-    var(Push, "FIREBASE_PRIVATE_KEY_PATH", Unset, Path, "Firebase service account file; without effect in this release"),
+    var(Push, "FIREBASE_PRIVATE_KEY_PATH", Unset, Path, "JSON file of a Firebase service account; with it pushes go out by Firebase Cloud Messaging"),
+    var(Push, "FIREBASE_PROJECT_ID", Unset, Printable(128), "Firebase project, if it is not that of the service account"),
+    var(Push, "FCM_ENDPOINT", Value("https://fcm.googleapis.com"), HttpsUrl, "Where messages for Firebase Cloud Messaging go; another address is that of a proxy of yours"),
+    var(Push, "APNS_KEY_PATH", Unset, Path, "`.p8` file of a key for Apple's push service; with it iOS devices that register an `apnsVoipToken` ring by PushKit. Needs the next three"),
+    var(Push, "APNS_KEY_ID", Unset, Printable(64), "The id of that key"),
+    var(Push, "APNS_TEAM_ID", Unset, Printable(64), "The id of the team whose key it is"),
+    var(Push, "APNS_TOPIC", Unset, Printable(128), "The bundle id of the app; `.voip` is added"),
+    var(Push, "APNS_ENVIRONMENT", Value("production"), Choice(&["production", "sandbox"]), "`sandbox` for builds that were installed by Xcode"),
+    var(Push, "APNS_ENDPOINT", Chosen("that of `APNS_ENVIRONMENT`"), HttpsUrl, "Where messages for Apple's push service go; another address is that of a proxy of yours"),
+    var(Push, "PUSH_SKIP_ONLINE", Value("false"), Flag, "`true` leaves out devices that are connected; a phone that has just lost its network still counts as connected"),
 
     var(Ice, "STUN_SERVER_URL", Value("stun:stun.l.google.com:19302"), StunUrl, "The STUN server handed to clients"),
     var(Ice, "TURN_SERVER_URL", Unset, TurnUrls, "The TURN servers handed to clients"),
