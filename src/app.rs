@@ -171,8 +171,7 @@ fn push(
     if providers.is_empty() {
         return (Arc::new(Disabled), None);
     }
-    let settings =
-        push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
+    let settings = push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
     let recipients = Arc::new(Known::new(backplane.clone(), clock));
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));

@@ -36,7 +36,7 @@ impl Apns {
     pub fn new(config: &ApnsConfig, clock: Clock) -> Self {
         Self {
             tokens: ProviderTokens::new(config, clock),
-            connection: Connection::new(clock),
+            connection: Connection::renewed_on_errors(clock),
             endpoint: config.endpoint.clone(),
             // The configuration takes a topic of letters, digits and a few signs only.
             topic: HeaderValue::try_from(&config.topic).expect("a topic can stand in a header"),
@@ -105,13 +105,11 @@ impl Provider for Apns {
             };
             match reaction(&reply) {
                 Reaction::Is(outcome) => return outcome,
-                Reaction::Trouble(outcome) => {
-                    self.connection.renew();
-                    return outcome;
-                }
                 Reaction::TokenExpired if !is_renewed && self.tokens.renew(&provider_token) => is_renewed = true,
                 Reaction::TokenExpired => {
-                    return Outcome::alert("provider tokens are out of date (ExpiredProviderToken); is the clock right?");
+                    return Outcome::alert(
+                        "provider tokens are out of date (ExpiredProviderToken); is the clock right?",
+                    );
                 }
                 Reaction::TooLarge if !is_shrunk => {
                     is_shrunk = true;

@@ -64,7 +64,9 @@ impl Breaker {
         let mut state = self.0.lock();
         match *state {
             State::Closed { .. } => Admission::Go,
-            State::Open { until, .. } | State::Probing { until, .. } if now < until => Admission::Wait(now.until(until)),
+            State::Open { until, .. } | State::Probing { until, .. } if now < until => {
+                Admission::Wait(now.until(until))
+            }
             State::Open { pause, .. } | State::Probing { pause, .. } => {
                 *state = State::Probing { until: now.plus(PROBE_LASTS), pause };
                 Admission::Go

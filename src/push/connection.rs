@@ -18,15 +18,21 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections are kept between calls: a new one costs several trips. Services close idle ones when they like.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Requests that fail together are one reason for one new connection.
-const RENEWED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Answers of push services have some hundred bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Connections to one service.
 pub(super) struct Connection {
-    client: Mutex<(Client, Timestamp)>,
+    current: Mutex<Generation>,
+    is_renewed_on_errors: bool,
     clock: Clock,
+}
+
+/// Requests over one generation that fail are one reason for the next.
+#[derive(Clone)]
+struct Generation {
+    number: u64,
+    client: Client,
 }
 
 /// What a service answered.
@@ -46,20 +52,34 @@ pub(super) struct Lost(pub(super) &'static str);
 
 impl Connection {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { client: Mutex::new((client(), Timestamp::default())), clock }
+        let current = Mutex::new(Generation { number: 0, client: client() });
+        Self { current, is_renewed_on_errors: false, clock }
+    }
+
+    /// Connections that are replaced when the service says that it is in trouble, as Apple asks for.
+    pub(super) fn renewed_on_errors(clock: Clock) -> Self {
+        Self { is_renewed_on_errors: true, ..Self::new(clock) }
     }
 
     /// Posts `body`.
-    pub(super) async fn post(&self, url: Url, content: &'static str, headers: HeaderMap, body: Vec<u8>) -> Result<Reply, Lost> {
-        let client = self.client.lock().0.clone();
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        content: &'static str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Reply, Lost> {
+        let Generation { number, client } = self.current.lock().clone();
         let content = HeaderValue::from_static(content);
         let request = client.post(url).header(CONTENT_TYPE, content).headers(headers).body(body);
         let answer = match request.send().await {
             Ok(response) => self.read(response).await,
             Err(error) => Err(error),
         };
+        if answer.as_ref().map_or(true, |reply| self.is_renewed_on_errors && reply.status >= 500) {
+            self.renew(number);
+        }
         answer.map_err(|error| {
-            self.renew();
             // The text of the error names the address, which may hold a token.
             Lost(if error.is_timeout() {
                 "no answer in time"
@@ -72,11 +92,10 @@ impl Connection {
     }
 
     /// The next request goes over a new connection. Those under way are not disturbed.
-    pub(super) fn renew(&self) {
-        let now = self.clock.now();
-        let mut client_since = self.client.lock();
-        if now >= client_since.1.plus(RENEWED_AT_MOST_EVERY) {
-            *client_since = (client(), now);
+    fn renew(&self, failed: u64) {
+        let mut current = self.current.lock();
+        if current.number == failed {
+            *current = Generation { number: failed + 1, client: client() };
         }
     }
 

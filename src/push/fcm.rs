@@ -4,8 +4,6 @@
 mod access;
 mod reply;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
@@ -91,7 +89,12 @@ fn body(message: &Message, token: &PushToken, now: Timestamp) -> Value {
 }
 
 fn addressed(message: &Message, fields: &Fields, token: &str, now: Timestamp) -> Value {
-    let left = now.until(message.expires_at).max(Duration::from_secs(1)).as_secs();
+    let left = now.until(message.expires_at).as_millis();
+    let left = match message.kind {
+        // Rounded down: no phone is to ring after the end.
+        Kind::Ring => (left / 1000).max(1),
+        Kind::Stop | Kind::Missed => left.div_ceil(1000),
+    };
     let expiration = (message.expires_at.0 / 1000).to_string();
     let (priority, apns) = match message.kind {
         Kind::Ring => (

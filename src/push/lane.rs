@@ -184,7 +184,9 @@ impl Lane {
                 }
             }
             Outcome::Refused { why, alert: false } => tracing::debug!(provider, why, "a push is refused"),
-            Outcome::Retry { trouble, .. } => tracing::debug!(provider, why = trouble.why(), "a push does not go through"),
+            Outcome::Retry { trouble, .. } => {
+                tracing::debug!(provider, why = trouble.why(), "a push does not go through")
+            }
             Outcome::Sent | Outcome::TokenDead { .. } => {}
         }
     }

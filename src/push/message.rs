@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::call::{Call, CallType, Elsewhere, Silence, State, Wake};
+use crate::call::{Call, Elsewhere, Silence, State, Wake};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 use crate::push::{Kind, StatusToken, Wakeup};
@@ -60,13 +60,9 @@ impl Message {
                 let until = now.plus(ring_timeout);
                 message(Kind::Stop, stop(call, *why, now), until, until, ATTEMPTS)
             }
-            Wake::Missed => message(
-                Kind::Missed,
-                missed(call, now),
-                now.plus(MISSED_TTL),
-                now.plus(MISSED_TRIED_FOR),
-                ATTEMPTS,
-            ),
+            Wake::Missed => {
+                message(Kind::Missed, missed(call, now), now.plus(MISSED_TTL), now.plus(MISSED_TRIED_FOR), ATTEMPTS)
+            }
         }
     }
 }
@@ -76,7 +72,7 @@ fn ring(call: &Call, until: Timestamp, status_token: String) -> Fields {
         .and("callerId", call.caller.user.as_str())
         .and(NAME, caller_name(call))
         .and(AVATAR, call.display.avatar.as_ref().map_or("", |avatar| avatar.as_str()))
-        .and("callType", call_type(call))
+        .and("callType", call.call_type.word())
         .and("timestamp", millis(call.created_at))
         .and("expiresAt", millis(until))
         .and("statusToken", status_token)
@@ -96,7 +92,7 @@ fn missed(call: &Call, now: Timestamp) -> Fields {
     Fields::of("call_missed", call)
         .and("callerId", call.caller.user.as_str())
         .and(NAME, caller_name(call))
-        .and("callType", call_type(call))
+        .and("callType", call.call_type.word())
         .and("timestamp", millis(call.created_at))
         .and("missedAt", millis(stopped_at(call, now)))
 }
@@ -112,13 +108,6 @@ fn stopped_at(call: &Call, now: Timestamp) -> Timestamp {
 
 fn caller_name(call: &Call) -> &str {
     call.display.name.as_ref().map(|name| name.as_str()).filter(|name| !name.is_empty()).unwrap_or("Unknown")
-}
-
-fn call_type(call: &Call) -> &'static str {
-    match call.call_type {
-        CallType::Audio => "audio",
-        CallType::Video => "video",
-    }
 }
 
 fn millis(at: Timestamp) -> String {

@@ -15,7 +15,8 @@ pub(super) const RING_TIMEOUT: Duration = Duration::from_secs(45);
 pub(super) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// The beginning of a P-256 key in PKCS #8 (RFC 5208, RFC 5915); the number itself follows.
-const P256_HEAD: &[u8] = b"\x30\x41\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\
+const P256_HEAD: &[u8] =
+    b"\x30\x41\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\
                            \x04\x27\x30\x25\x02\x01\x01\x04\x20";
 
 pub(super) fn apns_config() -> ApnsConfig {

@@ -96,10 +96,7 @@ fn a_service_account_that_will_not_do_is_refused_without_a_word_of_it() {
         "FIREBASE_PROJECT_ID: is not set, and the file of FIREBASE_PRIVATE_KEY_PATH names no project"
     );
     let garbage = files.write("garbage", "hunter2");
-    assert_eq!(
-        errors(&[("FIREBASE_PRIVATE_KEY_PATH", &garbage)]),
-        "FIREBASE_PRIVATE_KEY_PATH: the file is no JSON"
-    );
+    assert_eq!(errors(&[("FIREBASE_PRIVATE_KEY_PATH", &garbage)]), "FIREBASE_PRIVATE_KEY_PATH: the file is no JSON");
     let text = errors(&[("FIREBASE_PRIVATE_KEY_PATH", "/nowhere/at.all"), ("FIREBASE_PROJECT_ID", "a b")]);
     assert!(text.contains("FIREBASE_PRIVATE_KEY_PATH: the file cannot be read: "), "{text}");
     assert!(text.contains("FIREBASE_PROJECT_ID: got \"a b\""), "{text}");
@@ -110,7 +107,8 @@ fn apples_key_comes_with_its_names() {
     let files = Files::new();
     let path = files.write("key.p8", &key(P256));
     let names = [("APNS_KEY_ID", "ABC1234567"), ("APNS_TEAM_ID", "TEAM123456"), ("APNS_TOPIC", "org.example.app")];
-    let with = |more: &[(&str, &str)]| read(&[&[("APNS_KEY_PATH", &*path)][..], &names, more].concat()).push.apns.unwrap();
+    let with =
+        |more: &[(&str, &str)]| read(&[&[("APNS_KEY_PATH", &*path)][..], &names, more].concat()).push.apns.unwrap();
     let apns = with(&[]);
     assert_eq!((apns.topic.as_str(), apns.endpoint.as_str()), ("org.example.app.voip", "https://api.push.apple.com/"));
     assert_eq!(with(&[("APNS_ENVIRONMENT", "sandbox")]).endpoint.as_str(), "https://api.sandbox.push.apple.com/");
@@ -136,7 +134,9 @@ fn services_are_reached_unencrypted_within_this_machine_only() {
     let files = Files::new();
     let path = files.account(|_| {});
     let with = |address| {
-        Config::from_vars([&PRODUCTION[..], &[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FCM_ENDPOINT", address)]].concat())
+        Config::from_vars(
+            [&PRODUCTION[..], &[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FCM_ENDPOINT", address)]].concat(),
+        )
     };
     for good in ["https://proxy.example.org/fcm", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost"] {
         assert!(with(good).is_ok(), "{good}");

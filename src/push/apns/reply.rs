@@ -17,8 +17,6 @@ const TOKEN_PAUSE: Duration = Duration::from_secs(60);
 pub(super) enum Reaction {
     /// This.
     Is(Outcome),
-    /// This, over a new connection.
-    Trouble(Outcome),
     /// A new provider token is wanted.
     TokenExpired,
     /// The message has to be shorter.
@@ -50,12 +48,12 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
         },
         (400, "TopicDisallowed") => Outcome::alert("the key may not send to APNS_TOPIC (TopicDisallowed)"),
         (400, "BadTopic" | "MissingTopic") => Outcome::alert("APNS_TOPIC is no topic (BadTopic)"),
-        (400, "IdleTimeout") => return Reaction::Trouble(Outcome::later("the connection was idle", after)),
+        (400, "IdleTimeout") => Outcome::later("the connection was idle", after),
         (400, _) => Outcome::alert("the service does not understand a message"),
         (403, "ExpiredProviderToken") => return Reaction::TokenExpired,
-        (403, "InvalidProviderToken") => {
-            Outcome::alert("Apple does not know the key; are APNS_KEY_ID and APNS_TEAM_ID right? (InvalidProviderToken)")
-        }
+        (403, "InvalidProviderToken") => Outcome::alert(
+            "Apple does not know the key; are APNS_KEY_ID and APNS_TEAM_ID right? (InvalidProviderToken)",
+        ),
         (403, _) => Outcome::alert("Apple refuses the key; is it good for this environment?"),
         (410, _) => Outcome::TokenDead { since: timestamp.map(Timestamp), if_often: None },
         (413, _) => return Reaction::TooLarge,
@@ -63,7 +61,7 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
             Outcome::later("provider tokens change too often", Some(after.unwrap_or(TOKEN_PAUSE)))
         }
         (429, _) => Outcome::Retry { after, trouble: Trouble::Device("too many messages for one device") },
-        (500.., _) => return Reaction::Trouble(Outcome::later("the service is in trouble", after)),
+        (500.., _) => Outcome::later("the service is in trouble", after),
         (_, _) => Outcome::alert("there is no push service at APNS_ENDPOINT"),
     })
 }
@@ -85,10 +83,8 @@ mod tests {
     #[test]
     fn a_token_is_dead_when_apple_says_so_and_since_then() {
         for reason in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
-            let is_dead = matches!(
-                with_reason(400, reason),
-                Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_) })
-            );
+            let is_dead =
+                matches!(with_reason(400, reason), Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_) }));
             assert!(is_dead, "{reason}");
         }
         for reason in ["Unregistered", "ExpiredToken"] {
@@ -138,7 +134,7 @@ mod tests {
         let rests = Outcome::later("provider tokens change too often", Some(TOKEN_PAUSE));
         assert_eq!(with_reason(429, "TooManyProviderTokenUpdates"), Reaction::Is(rests));
         for (status, reason) in [(500, "InternalServerError"), (503, "ServiceUnavailable"), (503, "Shutdown")] {
-            let trouble = Reaction::Trouble(Outcome::later("the service is in trouble", None));
+            let trouble = Reaction::Is(Outcome::later("the service is in trouble", None));
             assert_eq!(with_reason(status, reason), trouble);
         }
         assert_eq!(answered(502, &json!("<html>")), with_reason(500, ""));

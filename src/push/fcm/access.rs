@@ -167,7 +167,9 @@ impl AccessTokens {
 fn granted(reply: &Reply, asked_at: Timestamp) -> Result<Access, Outcome> {
     match reply.status {
         200 => {}
-        408 | 429 | 500.. => return Err(Outcome::later("no access token: the service is in trouble", reply.retry_after)),
+        408 | 429 | 500.. => {
+            return Err(Outcome::later("no access token: the service is in trouble", reply.retry_after));
+        }
         _ => return Err(Outcome::alert("no access token: the service account is refused; is its key still valid?")),
     }
     let unreadable = Outcome::later("no access token: the answer cannot be read", None);
@@ -197,7 +199,9 @@ mod tests {
             granted(&Reply { status, retry_after: None, body: body.as_bytes().into() }, Timestamp(0)).unwrap_err()
         };
         assert!(matches!(answer(400, r#"{"error":"invalid_grant"}"#), Outcome::Refused { alert: true, .. }));
-        for (status, body) in [(503, ""), (429, ""), (200, "<html>"), (200, r#"{"access_token":"a\nb","expires_in":1}"#)] {
+        for (status, body) in
+            [(503, ""), (429, ""), (200, "<html>"), (200, r#"{"access_token":"a\nb","expires_in":1}"#)]
+        {
             assert!(matches!(answer(status, body), Outcome::Retry { .. }), "{status} {body}");
         }
     }

@@ -89,7 +89,9 @@ mod tests {
 
     fn waits(reaction: Reaction) -> Option<Option<u64>> {
         match reaction {
-            Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) => Some(after.map(|after| after.as_secs())),
+            Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) => {
+                Some(after.map(|after| after.as_secs()))
+            }
             _ => None,
         }
     }
