@@ -36,7 +36,7 @@ impl Apns {
     pub fn new(config: &ApnsConfig, clock: Clock) -> Self {
         Self {
             tokens: ProviderTokens::new(config, clock),
-            connection: Connection::renewed_on_errors(clock),
+            connection: Connection::renewed_on_errors(&config.endpoint, clock),
             endpoint: config.endpoint.clone(),
             // The configuration takes a topic of letters, digits and a few signs only.
             topic: HeaderValue::try_from(&config.topic).expect("a topic can stand in a header"),

@@ -25,6 +25,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Connection {
     current: Mutex<Generation>,
     is_renewed_on_errors: bool,
+    /// It is not behind the proxy that the environment may name.
+    is_near: bool,
     clock: Clock,
 }
 
@@ -51,14 +53,16 @@ pub(super) struct Reply {
 pub(super) struct Lost(pub(super) &'static str);
 
 impl Connection {
-    pub(super) fn new(clock: Clock) -> Self {
-        let current = Mutex::new(Generation { number: 0, client: client() });
-        Self { current, is_renewed_on_errors: false, clock }
+    /// Connections to the service at `url`.
+    pub(super) fn new(url: &Url, clock: Clock) -> Self {
+        let is_near = url.scheme() == "http";
+        let current = Mutex::new(Generation { number: 0, client: client(is_near) });
+        Self { current, is_renewed_on_errors: false, is_near, clock }
     }
 
     /// Connections that are replaced when the service says that it is in trouble, as Apple asks for.
-    pub(super) fn renewed_on_errors(clock: Clock) -> Self {
-        Self { is_renewed_on_errors: true, ..Self::new(clock) }
+    pub(super) fn renewed_on_errors(url: &Url, clock: Clock) -> Self {
+        Self { is_renewed_on_errors: true, ..Self::new(url, clock) }
     }
 
     /// Posts `body`.
@@ -95,7 +99,7 @@ impl Connection {
     fn renew(&self, failed: u64) {
         let mut current = self.current.lock();
         if current.number == failed {
-            *current = Generation { number: failed + 1, client: client() };
+            *current = Generation { number: failed + 1, client: client(self.is_near) };
         }
     }
 
@@ -114,7 +118,7 @@ impl Connection {
     }
 }
 
-fn client() -> Client {
+fn client(is_near: bool) -> Client {
     let builder = Client::builder()
         .http2_prior_knowledge()
         .http2_keep_alive_interval(PING_INTERVAL)
@@ -123,9 +127,11 @@ fn client() -> Client {
         .pool_idle_timeout(IDLE_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
-        .redirect(Policy::none());
-    // Fails only where there is no TLS, which is built in.
-    builder.build().expect("a client is made of constants")
+        .redirect(Policy::none())
+        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
+    let builder = if is_near { builder.no_proxy() } else { builder };
+    // Fails only where the system's resolver or cryptography cannot be set up, and then everything does.
+    builder.build().expect("an HTTP client without special wishes")
 }
 
 /// RFC 9110, section 10.2.3: seconds, or a date.

@@ -36,7 +36,12 @@ impl Fcm {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "projects", &config.project, "messages:send"]);
         }
-        Self { access: AccessTokens::new(config, clock), connection: Connection::new(clock), url, clock }
+        Self {
+            access: AccessTokens::new(config, clock),
+            connection: Connection::new(&config.endpoint, clock),
+            url,
+            clock,
+        }
     }
 }
 

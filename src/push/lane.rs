@@ -185,7 +185,7 @@ impl Lane {
             }
             Outcome::Refused { why, alert: false } => tracing::debug!(provider, why, "a push is refused"),
             Outcome::Retry { trouble, .. } => {
-                tracing::debug!(provider, why = trouble.why(), "a push does not go through")
+                tracing::debug!(provider, why = trouble.why(), "a push does not go through");
             }
             Outcome::Sent | Outcome::TokenDead { .. } => {}
         }

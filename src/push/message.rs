@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::call::{Call, Elsewhere, Silence, State, Wake};
+use crate::call::{Call, Elsewhere, Silence, State, Text, Wake};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 use crate::push::{Kind, StatusToken, Wakeup};
@@ -71,7 +71,7 @@ fn ring(call: &Call, until: Timestamp, status_token: String) -> Fields {
     Fields::of("incoming_call", call)
         .and("callerId", call.caller.user.as_str())
         .and(NAME, caller_name(call))
-        .and(AVATAR, call.display.avatar.as_ref().map_or("", |avatar| avatar.as_str()))
+        .and(AVATAR, call.display.avatar.as_ref().map_or("", Text::as_str))
         .and("callType", call.call_type.word())
         .and("timestamp", millis(call.created_at))
         .and("expiresAt", millis(until))
@@ -107,7 +107,7 @@ fn stopped_at(call: &Call, now: Timestamp) -> Timestamp {
 }
 
 fn caller_name(call: &Call) -> &str {
-    call.display.name.as_ref().map(|name| name.as_str()).filter(|name| !name.is_empty()).unwrap_or("Unknown")
+    call.display.name.as_ref().map(Text::as_str).filter(|name| !name.is_empty()).unwrap_or("Unknown")
 }
 
 fn millis(at: Timestamp) -> String {

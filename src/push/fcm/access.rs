@@ -71,7 +71,7 @@ impl AccessTokens {
             key_id: config.key_id.clone(),
             key: config.key.clone(),
             token_uri: config.token_uri.clone(),
-            connection: Connection::new(clock),
+            connection: Connection::new(&config.token_uri, clock),
             clock,
             current: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),

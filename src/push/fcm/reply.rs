@@ -87,12 +87,10 @@ mod tests {
         matches!(reaction, Reaction::Is(Outcome::Refused { alert: true, .. }))
     }
 
-    fn waits(reaction: Reaction) -> Option<Option<u64>> {
-        match reaction {
-            Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) => {
-                Some(after.map(|after| after.as_secs()))
-            }
-            _ => None,
+    fn later(seconds: Option<u64>) -> impl Fn(Reaction) -> bool {
+        let asked_for = seconds.map(Duration::from_secs);
+        move |reaction| {
+            matches!(reaction, Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) if after == asked_for)
         }
     }
 
@@ -114,11 +112,11 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_when_the_service_likes() {
         let quota = error("RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED"), None);
-        assert_eq!(waits(answered(429, None, &quota)), Some(Some(60)));
-        assert_eq!(waits(answered(429, Some(7), &quota)), Some(Some(7)));
-        assert_eq!(waits(answered(503, Some(3), &error("UNAVAILABLE", Some("UNAVAILABLE"), None))), Some(Some(3)));
-        assert_eq!(waits(answered(500, None, &error("INTERNAL", Some("INTERNAL"), None))), Some(None));
-        assert_eq!(waits(answered(502, None, &json!("<html>Bad Gateway</html>"))), Some(None));
+        assert!(later(Some(60))(answered(429, None, &quota)));
+        assert!(later(Some(7))(answered(429, Some(7), &quota)));
+        assert!(later(Some(3))(answered(503, Some(3), &error("UNAVAILABLE", Some("UNAVAILABLE"), None))));
+        assert!(later(None)(answered(500, None, &error("INTERNAL", Some("INTERNAL"), None))));
+        assert!(later(None)(answered(502, None, &json!("<html>Bad Gateway</html>"))));
     }
 
     #[test]
