@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
@@ -20,7 +21,7 @@ use crate::call::{Call, Rules};
 use crate::clock::Clock;
 use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
 use crate::http::{self, HttpState};
-use crate::ids::CallId;
+use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
@@ -43,6 +44,7 @@ pub struct App {
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
     hub: Arc<Hub>,
+    authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
     redis: Option<Arc<Redis>>,
@@ -74,15 +76,19 @@ impl App {
             Some(redis) => redis.clone(),
             None => Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone())),
         };
-        let readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
-        let call_tokens = CallTokens::new(&config.auth.secret, clock);
+        let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
+        if config.auth.required {
+            let keys = authenticator.clone();
+            readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
+        }
+        let call_tokens = CallTokens::new(&call_token_secret(config), clock);
         let (push, push_worker) = push(config, &backplane, &call_tokens, clock);
         let switchboard = Switchboard::new(backplane, line, push, clock, rules(&config.call));
         let settings = SocketSettings::new(config);
         let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
-        let state = HttpState::new(config, authenticator, call_tokens, calls, clock, readiness.clone());
+        let state = HttpState::new(config, authenticator.clone(), call_tokens, calls, clock, readiness.clone());
         let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
@@ -91,6 +97,7 @@ impl App {
             switchboard,
             push: push_worker,
             hub,
+            authenticator,
             lifecycle,
             readiness,
             redis,
@@ -106,10 +113,12 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, push, hub, lifecycle, readiness, redis, .. } = self;
+        let Self { listener, site, switchboard, push, hub, authenticator, lifecycle, readiness, redis, .. } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
         if let Some(push) = push {
             lifecycle.spawn(push.run(lifecycle.stopping().clone()));
         }
@@ -206,6 +215,11 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
         inbox_ttl: config.ttl,
         over_ttl: OVER_TTL,
     }
+}
+
+/// What tokens of calls are made with: something that all nodes have.
+fn call_token_secret(config: &Config) -> SecretString {
+    config.auth.secret.clone().unwrap_or_else(|| NodeId::random().as_str().into())
 }
 
 /// The calls of the switchboard, for the HTTP side.

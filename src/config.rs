@@ -3,25 +3,30 @@
 //! [`variables`] is the one table of names, defaults and bounds; parsing, `--help` and the README are made
 //! from it. Past this room a setting is valid by its type, and nobody else looks at the environment.
 
+mod auth;
 mod document;
 mod near_miss;
 mod problem;
+mod public_key;
 mod push;
 mod read;
 mod reader;
 mod redis;
 mod sections;
+mod service_url;
 mod source;
 mod variables;
 
 use std::time::Duration;
 
+pub use auth::AuthConfig;
 pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
+pub use public_key::{PublicKey, PublicKeyKind};
+pub use push::{ApnsConfig, FcmConfig, PushConfig};
 pub use sections::{
-    ApnsConfig, AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, FcmConfig, IceConfig, InboxConfig, LimitsConfig,
-    LogConfig, LogFormat, Mode, PushConfig, RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig,
-    TurnCredentials,
+    BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
+    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 

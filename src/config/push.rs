@@ -1,19 +1,23 @@
 //! The settings of the push services, and the keys in the files they name: whether those can be read, and sign. What the files
 //! hold is shown to nobody.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo, SecretDocument};
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
+use super::Mode;
 use super::reader::Reader;
+use super::service_url::service_url;
 use super::variables::Kind;
-use super::{ApnsConfig, FcmConfig, Mode, PushConfig};
 
 const APNS_PRODUCTION: &str = "https://api.push.apple.com";
 const APNS_SANDBOX: &str = "https://api.sandbox.push.apple.com";
+/// Of a larger file so much is read: enough to see that it holds something else.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// What PushKit adds to the bundle id of an app.
 const VOIP: &str = ".voip";
 
@@ -21,6 +25,49 @@ const VOIP: &str = ".voip";
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// RFC 5480, section 2.1.1: ecPublicKey.
 const ELLIPTIC_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+/// Push services.
+#[derive(Clone, Debug)]
+pub struct PushConfig {
+    /// Firebase Cloud Messaging, if it is configured.
+    pub fcm: Option<FcmConfig>,
+    /// Apple's push service for PushKit (VoIP), if it is configured.
+    pub apns: Option<ApnsConfig>,
+    /// Whether devices that are connected are left out.
+    pub skip_online: bool,
+}
+
+/// Firebase Cloud Messaging, by a service account. Keys show nothing of themselves.
+#[derive(Clone, Debug)]
+pub struct FcmConfig {
+    /// The project.
+    pub project: String,
+    /// The name of the service account.
+    pub client_email: String,
+    /// The name of its key.
+    pub key_id: Option<String>,
+    /// Its RSA key; it has signed RS256 once.
+    pub key: EncodingKey,
+    /// Where it gets access tokens.
+    pub token_uri: Url,
+    /// Where messages go.
+    pub endpoint: Url,
+}
+
+/// Apple's push service.
+#[derive(Clone, Debug)]
+pub struct ApnsConfig {
+    /// The P-256 key; it has signed ES256 once.
+    pub key: EncodingKey,
+    /// The name of the key.
+    pub key_id: String,
+    /// Whose key it is.
+    pub team_id: String,
+    /// The bundle id of the app, with the ending of PushKit.
+    pub topic: String,
+    /// Where messages go.
+    pub endpoint: Url,
+}
 
 /// The push services, as far as they are configured.
 pub(super) fn push_config(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> PushConfig {
@@ -39,7 +86,7 @@ fn fcm(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<Fc
         ignored(reader, &["FIREBASE_PROJECT_ID", "FCM_ENDPOINT"], KEY, warnings);
         return None;
     };
-    let account = fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"));
+    let account = read(&path);
     match account.and_then(|text| service_account(&text, mode)) {
         Ok(ServiceAccount { project_id, client_email, key_id, key, token_uri }) => {
             let Some(project) = project.or(project_id) else {
@@ -53,6 +100,16 @@ fn fcm(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<Fc
             None
         }
     }
+}
+
+/// The text of a file. The problem in words.
+fn read(path: &str) -> Result<String, String> {
+    let read = |path| -> io::Result<String> {
+        let mut text = String::new();
+        File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read(path).map_err(|error| format!("the file cannot be read: {error}"))
 }
 
 struct ServiceAccount {
@@ -75,7 +132,7 @@ fn service_account(text: &str, mode: Mode) -> Result<ServiceAccount, String> {
         client_email: needed("client_email")?.to_owned(),
         key_id: field("private_key_id").map(str::to_owned),
         key: rsa_key(needed("private_key")?).ok_or("the private_key in the file is no RSA key in PKCS #8")?,
-        token_uri: address(token_uri, mode).ok_or("the token_uri in the file wants to start with https://")?,
+        token_uri: service_url(token_uri, mode).ok_or("the token_uri in the file wants to start with https://")?,
     })
 }
 
@@ -97,9 +154,8 @@ fn apns(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<A
             reader.conflict(name, format!("is needed beside {KEY}"));
         }
     }
-    let key = fs::read_to_string(path)
-        .map_err(|error| format!("the file cannot be read: {error}"))
-        .and_then(|text| ec_key(&text).ok_or_else(|| "the file holds no P-256 key in PKCS #8".to_owned()));
+    let key =
+        read(&path).and_then(|text| ec_key(&text).ok_or_else(|| "the file holds no P-256 key in PKCS #8".to_owned()));
     if let Err(problem) = &key {
         reader.conflict(KEY, problem.clone());
     }
@@ -117,24 +173,7 @@ fn ignored(reader: &Reader, names: &[&str], wanted: &str, warnings: &mut Vec<Str
 }
 
 fn endpoint(reader: &mut Reader, name: &str, mode: Mode) -> Option<Url> {
-    reader.parsed(name, |text, _| address(text, mode))
-}
-
-/// Where a service is. Unencrypted only within this machine, or in development.
-fn address(text: &str, mode: Mode) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    let is_near = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_allowed = match url.scheme() {
-        "https" => true,
-        "http" => is_near || mode == Mode::Development,
-        _ => false,
-    };
-    (is_plain && is_allowed && url.fragment().is_none()).then_some(url)
+    reader.parsed(name, |text, _| service_url(text, mode).filter(|url| url.query().is_none()))
 }
 
 /// A name that may stand in a header, in a path and in a token.

@@ -5,17 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use jsonwebtoken::EncodingKey;
 use secrecy::SecretString;
 use tracing::Level;
-use url::Url;
 
 /// What kind of place the server runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Starts with nothing set, makes its own secret and shows the demo page.
     Development,
-    /// Insists on a secret and a named backplane, and has no demo.
+    /// Insists on a secret or public keys and a named backplane, and has no demo.
     Production,
 }
 
@@ -116,62 +114,6 @@ pub struct RedisTls {
     pub ca: Option<PathBuf>,
     /// PEM files of the certificate that is shown and of its key.
     pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// Tokens.
-#[derive(Clone, Debug)]
-pub struct AuthConfig {
-    /// The HMAC key tokens are signed with.
-    pub secret: SecretString,
-    /// Whether the secret was made up at this start, so that no token outlives the process.
-    pub secret_generated: bool,
-    /// Lifetime of the tokens this program makes.
-    pub token_lifetime: Duration,
-    /// Whether a connection without a token is refused.
-    pub required: bool,
-}
-
-/// Push services.
-#[derive(Clone, Debug)]
-pub struct PushConfig {
-    /// Firebase Cloud Messaging, if it is configured.
-    pub fcm: Option<FcmConfig>,
-    /// Apple's push service for PushKit (VoIP), if it is configured.
-    pub apns: Option<ApnsConfig>,
-    /// Whether devices that are connected are left out.
-    pub skip_online: bool,
-}
-
-/// Firebase Cloud Messaging, by a service account. Keys show nothing of themselves.
-#[derive(Clone, Debug)]
-pub struct FcmConfig {
-    /// The project.
-    pub project: String,
-    /// The name of the service account.
-    pub client_email: String,
-    /// The name of its key.
-    pub key_id: Option<String>,
-    /// Its RSA key; it has signed RS256 once.
-    pub key: EncodingKey,
-    /// Where it gets access tokens.
-    pub token_uri: Url,
-    /// Where messages go.
-    pub endpoint: Url,
-}
-
-/// Apple's push service.
-#[derive(Clone, Debug)]
-pub struct ApnsConfig {
-    /// The P-256 key; it has signed ES256 once.
-    pub key: EncodingKey,
-    /// The name of the key.
-    pub key_id: String,
-    /// Whose key it is.
-    pub team_id: String,
-    /// The bundle id of the app, with the ending of PushKit.
-    pub topic: String,
-    /// Where messages go.
-    pub endpoint: Url,
 }
 
 /// STUN and TURN.

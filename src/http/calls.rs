@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::HttpState;
 use super::answer::{json, refusal};
 use super::request::{bearer, parameter};
-use crate::auth::AuthError;
+use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Call, State as CallState};
 use crate::ids::CallId;
 
@@ -81,7 +81,11 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         Some(Ok(())) => None,
         Some(Err(AuthError::Expired)) => return Err(Refused::Token(AuthError::Expired)),
         // Then it has to be that of a user.
-        Some(Err(_)) | None => Some(state.authenticator.authenticate(Some(&token)).map_err(Refused::Token)?.user),
+        Some(Err(_)) | None => match state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await {
+            Ok(identity) => Some(identity.user),
+            Err(AuthError::Unavailable) => return Err(Refused::NotNow),
+            Err(error) => return Err(Refused::Token(error)),
+        },
     };
     let id = id.ok_or(Refused::NotFound)?;
     let call = state.calls.find(id).await.map_err(|NotNow| Refused::NotNow)?;
@@ -151,7 +155,7 @@ mod tests {
     }
 
     fn token(server: &Server, name: &str) -> String {
-        server.state.authenticator.mint(&user(name), Duration::from_secs(600))
+        server.state.authenticator.mint(&user(name), Duration::from_secs(600)).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

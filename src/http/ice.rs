@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,12 +11,14 @@ use serde::Serialize;
 use super::HttpState;
 use super::answer::{json, refusal};
 use super::request::{bearer, parameter};
-use crate::auth::AuthError;
+use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::ids::is_valid_id;
 use crate::turn::IceServer;
 
 /// What the user part of a TURN user name is when nobody is named.
 const ANONYMOUS: &str = "anonymous";
+/// When to ask again if the keys of the identity provider cannot be had.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +36,7 @@ pub(super) async fn ice_servers(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let ice_servers = match requester(&state, &headers, query) {
+    let ice_servers = match requester(&state, &headers, query).await {
         Ok(Some(user)) => state.ice_servers.for_user(&user),
         Ok(None) => state.ice_servers.stun_only(),
         Err(refused) => return refused.into_response(),
@@ -54,6 +56,11 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
+            Self::Token(error @ AuthError::Unavailable) => {
+                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                response
+            }
             Self::Token(error) => {
                 let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -65,7 +72,7 @@ impl IntoResponse for Refused {
 }
 
 /// The user whom TURN credentials may be made for, if any.
-fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
+async fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
     if state.ice_servers.is_public() {
         let user = parameter(query, "userId").unwrap_or_else(|| ANONYMOUS.to_owned());
         return if is_valid_id(&user) { Ok(Some(user)) } else { Err(Refused::UserId) };
@@ -73,7 +80,7 @@ fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Opti
     let Some(token) = bearer(headers).or_else(|| parameter(query, "token")) else {
         return Ok(None);
     };
-    let identity = state.authenticator.authenticate(Some(&token)).map_err(Refused::Token)?;
+    let identity = state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await.map_err(Refused::Token)?;
     Ok(Some(identity.user.as_str().to_owned()))
 }
 
@@ -94,7 +101,7 @@ mod tests {
 
     fn token(server: &Server, user: &str) -> String {
         let user = UserId::parse(user).unwrap();
-        server.state.authenticator.mint(&user, Duration::from_secs(60))
+        server.state.authenticator.mint(&user, Duration::from_secs(60)).unwrap()
     }
 
     fn username(answer: &Value) -> Option<&str> {

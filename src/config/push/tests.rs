@@ -1,5 +1,6 @@
 //! What operators write about push services, and what they are told.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -48,7 +49,7 @@ impl Files {
     }
 }
 
-fn read(vars: &[(&str, &str)]) -> Config {
+fn config_of(vars: &[(&str, &str)]) -> Config {
     Config::from_vars(vars.iter().copied()).unwrap()
 }
 
@@ -60,13 +61,13 @@ fn errors(vars: &[(&str, &str)]) -> String {
 fn a_service_account_is_all_that_firebase_needs() {
     let files = Files::new();
     let path = files.account(|_| {});
-    let config = read(&[("FIREBASE_PRIVATE_KEY_PATH", &path)]);
+    let config = config_of(&[("FIREBASE_PRIVATE_KEY_PATH", &path)]);
     let fcm = config.push.fcm.as_ref().unwrap();
     assert_eq!((fcm.project.as_str(), fcm.key_id.as_deref()), ("an-app", Some("k1")));
     assert_eq!(fcm.endpoint.as_str(), "https://fcm.googleapis.com/");
     assert_eq!(fcm.token_uri.as_str(), "https://oauth2.googleapis.com/token");
     assert!(config.warnings.is_empty() && !format!("{config:?}").contains("BEGIN"));
-    let other = read(&[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FIREBASE_PROJECT_ID", "other")]);
+    let other = config_of(&[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FIREBASE_PROJECT_ID", "other")]);
     assert_eq!(other.push.fcm.unwrap().project, "other");
 }
 
@@ -107,8 +108,9 @@ fn apples_key_comes_with_its_names() {
     let files = Files::new();
     let path = files.write("key.p8", &key(P256));
     let names = [("APNS_KEY_ID", "ABC1234567"), ("APNS_TEAM_ID", "TEAM123456"), ("APNS_TOPIC", "org.example.app")];
-    let with =
-        |more: &[(&str, &str)]| read(&[&[("APNS_KEY_PATH", &*path)][..], &names, more].concat()).push.apns.unwrap();
+    let with = |more: &[(&str, &str)]| {
+        config_of(&[&[("APNS_KEY_PATH", &*path)][..], &names, more].concat()).push.apns.unwrap()
+    };
     let apns = with(&[]);
     assert_eq!((apns.topic.as_str(), apns.endpoint.as_str()), ("org.example.app.voip", "https://api.push.apple.com/"));
     assert_eq!(with(&[("APNS_ENVIRONMENT", "sandbox")]).endpoint.as_str(), "https://api.sandbox.push.apple.com/");
@@ -145,13 +147,13 @@ fn services_are_reached_unencrypted_within_this_machine_only() {
         let text = with(bad).unwrap_err().to_string();
         assert!(text.starts_with("FCM_ENDPOINT: got "), "{text}");
     }
-    let development = read(&[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FCM_ENDPOINT", "http://proxy.example.org")]);
+    let development = config_of(&[("FIREBASE_PRIVATE_KEY_PATH", &path), ("FCM_ENDPOINT", "http://proxy.example.org")]);
     assert_eq!(development.push.fcm.unwrap().endpoint.as_str(), "http://proxy.example.org/");
 }
 
 #[test]
 fn what_is_of_no_use_alone_is_ignored_aloud() {
-    let config = read(&[("FCM_ENDPOINT", "https://a.example"), ("APNS_TOPIC", "a"), ("APNS_TEAM_ID", "b")]);
+    let config = config_of(&[("FCM_ENDPOINT", "https://a.example"), ("APNS_TOPIC", "a"), ("APNS_TEAM_ID", "b")]);
     assert_eq!(
         config.warnings,
         [

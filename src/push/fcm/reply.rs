@@ -89,9 +89,7 @@ mod tests {
 
     fn later(seconds: Option<u64>) -> impl Fn(Reaction) -> bool {
         let asked_for = seconds.map(Duration::from_secs);
-        move |reaction| {
-            matches!(reaction, Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) if after == asked_for)
-        }
+        move |reaction| matches!(reaction, Reaction::Is(Outcome::Retry { after, trouble: Trouble::Service(_) }) if after == asked_for)
     }
 
     #[test]
