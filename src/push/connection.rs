@@ -1,5 +1,7 @@
 //! HTTP/2 to one push service: few connections, bounded in time and size. A connection that has gone bad is replaced.
 
+use std::error::Error;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -83,16 +85,7 @@ impl Connection {
         if answer.as_ref().map_or(true, |reply| self.is_renewed_on_errors && reply.status >= 500) {
             self.renew(number);
         }
-        answer.map_err(|error| {
-            // The text of the error names the address, which may hold a token.
-            Lost(if error.is_timeout() {
-                "no answer in time"
-            } else if error.is_connect() {
-                "no connection"
-            } else {
-                "the connection broke"
-            })
-        })
+        answer.map_err(|error| lost(&error))
     }
 
     /// The next request goes over a new connection. Those under way are not disturbed.
@@ -116,6 +109,32 @@ impl Connection {
         }
         Ok(Reply { status, retry_after, body })
     }
+}
+
+/// Why there is no answer. The text of the error names the address, which may hold a token, so it is not repeated.
+fn lost(error: &reqwest::Error) -> Lost {
+    Lost(if error.is_timeout() {
+        "no answer in time"
+    } else if is_about_tls(error) {
+        "no TLS connection; is its certificate trusted?"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    })
+}
+
+fn is_about_tls(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An I/O error does not name what it wraps as its source.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped));
+    }
+    false
 }
 
 fn client(is_near: bool) -> Client {

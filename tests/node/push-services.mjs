@@ -1,8 +1,9 @@
 // Stands in for Google's token endpoint, Firebase Cloud Messaging and Apple's push service: one HTTP/2 server that checks what they
 // check, remembers what it got, and answers as a test wants it to.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, verify } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import path from 'node:path';
 import { PATIENCE_MS, within } from './patience.mjs';
@@ -185,11 +186,25 @@ export const html = (status) => ({ status, headers: { 'content-type': 'text/html
 
 // ------------------------------------------------------------------------------------------------------------------ server
 
-/** Starts the three services. They end with the process that started them, which they do not keep from ending. */
-export async function startPushServices() {
+/** A key and a certificate for this machine, which has signed itself, in `folder`. */
+function certificate(folder) {
+  const [key, cert] = ['tls.key', 'tls.crt'].map((name) => path.join(folder, name));
+  const about = ['-subj', '/CN=push', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE', '-days', '2'];
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
+  execFileSync('openssl', [...args, ...about], { stdio: 'pipe' });
+  return { cert, options: { key: readFileSync(key), cert: readFileSync(cert) } };
+}
+
+/**
+ * Starts the three services, over TLS if that is wanted. They end with the process that started them, which they do not keep from
+ * ending.
+ */
+export async function startPushServices({ isEncrypted = false } = {}) {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const server = http2.createServer();
+  const folder = temporaryFolder();
+  const tls = isEncrypted ? certificate(folder.path) : undefined;
+  const server = tls ? http2.createSecureServer(tls.options) : http2.createServer();
   const sessions = [];
   server.on('session', (session) => {
     sessions.push(session);
@@ -197,7 +212,7 @@ export async function startPushServices() {
   });
   server.listen(0, '127.0.0.1').unref();
   await new Promise((resolve) => server.once('listening', resolve));
-  const url = `http://127.0.0.1:${server.address().port}`;
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
   const tokenUri = `${url}/token`;
 
   const access = new Service();
@@ -287,7 +302,6 @@ export async function startPushServices() {
     if (due?.goaway) stream.session.close();
   });
 
-  const folder = temporaryFolder();
   const write = (name, text) => {
     const file = path.join(folder.path, name);
     writeFileSync(file, text);
@@ -310,6 +324,8 @@ export async function startPushServices() {
     apns,
     faults,
     settings,
+    /** What makes a server trust these services; nothing where there is no TLS. */
+    trustEnv: tls ? { SSL_CERT_FILE: tls.cert } : {},
     /** What a server needs to push by Firebase. */
     fcmEnv: { FIREBASE_PRIVATE_KEY_PATH: accountFile, FCM_ENDPOINT: url },
     /** What it needs to ring by PushKit. */

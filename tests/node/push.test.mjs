@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { apnsError, fcmError, html, startPushServices } from './push-services.mjs';
-import { NO_RATE_LIMITS, eventually, phone, startServer, unique } from './support.mjs';
+import { NO_RATE_LIMITS, SECRET, eventually, phone, run, startNode, startServer, unique } from './support.mjs';
 
 const RING_TIMEOUT_MS = 45_000;
 
@@ -297,6 +297,43 @@ describe('services that are slow or gone', () => {
       for (let attempt = 0; attempt < 2; attempt++) await services.fcm.message(carol.fcmToken);
     });
   }
+});
+
+describe('encrypted services', () => {
+  test('are spoken to by HTTP/2 over TLS, in production, and not when nobody vouches for them', async (t) => {
+    const theirs = await startPushServices({ isEncrypted: true });
+    t.after(() => theirs.stop());
+    const production = { NODE_ENV: 'production', BACKPLANE: 'embedded', LOG_FORMAT: 'text' };
+    const trustful = await startNode(envOf(theirs, { ...production, ...theirs.trustEnv }));
+    t.after(() => trustful.stop());
+    const bob = await sleeper(t, trustful, { fcmToken: fcmToken() });
+    const carol = await sleeper(t, trustful, { apnsVoipToken: voipToken() });
+    await call(await phone(t, trustful), bob.user);
+    await call(await phone(t, trustful), carol.user);
+    await Promise.all([theirs.fcm.message(bob.fcmToken), theirs.apns.message(carol.apnsVoipToken)]);
+    assert.deepEqual(theirs.faults, []);
+    const wary = await startNode(envOf(theirs, production));
+    t.after(() => wary.stop());
+    const dave = await sleeper(t, wary, { fcmToken: fcmToken() });
+    await call(await phone(t, wary), dave.user);
+    await says(wary, /a push does not go through.*is its certificate trusted/);
+    assert.equal(theirs.fcm.messages(dave.fcmToken).length, 0);
+  });
+
+  test('unencrypted ones elsewhere, and keys that are none, stop the start without a word of them', async () => {
+    const secret = { JWT_SECRET: SECRET, NODE_ENV: 'production', BACKPLANE: 'embedded' };
+    const elsewhere = { ...services.fcmEnv, ...services.apnsEnv, FCM_ENDPOINT: 'http://push.example.org', APNS_ENDPOINT: 'http://192.0.2.1' };
+    const refused = await run(['check-config'], { ...secret, ...elsewhere });
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /^FCM_ENDPOINT: got/m);
+    assert.match(refused.stderr, /^APNS_ENDPOINT: got/m);
+    const swapped = { FIREBASE_PRIVATE_KEY_PATH: services.apnsEnv.APNS_KEY_PATH, APNS_KEY_PATH: services.fcmEnv.FIREBASE_PRIVATE_KEY_PATH };
+    const { code, stderr } = await run(['check-config'], { ...secret, ...services.apnsEnv, ...swapped });
+    assert.equal(code, 2);
+    assert.match(stderr, /^FIREBASE_PRIVATE_KEY_PATH: the file is no JSON$/m);
+    assert.match(stderr, /^APNS_KEY_PATH: the file holds no P-256 key in PKCS #8$/m);
+    for (const word of services.secrets()) assert.ok(!stderr.includes(word));
+  });
 });
 
 describe('access tokens', () => {
