@@ -218,8 +218,8 @@ export async function startPushServices({ isEncrypted = false } = {}) {
   const access = new Service();
   const fcm = new Service();
   const apns = new Service();
-  /** Access tokens that are good. */
-  const granted = new Set();
+  /** Access tokens, and until when they are good. */
+  const granted = new Map();
   /** What real services would not have taken. Nothing that a test asks for is in it. */
   const faults = [];
   /** Life of access tokens, in seconds. */
@@ -240,14 +240,14 @@ export async function startPushServices({ isEncrypted = false } = {}) {
     access.note({ wrong });
     if (wrong) return [access, undefined, { status: 400, headers: {}, body: { error: 'invalid_grant' } }];
     const token = `ya29.${randomBytes(24).toString('base64url')}`;
-    granted.add(token);
+    granted.set(token, Date.now() + settings.expiresIn * 1000);
     return [access, undefined, { status: 200, headers: {}, body: { access_token: token, expires_in: settings.expiresIn, token_type: 'Bearer' } }];
   }
 
   function send(headers, text, session) {
     const body = JSON.parse(text);
     const token = body.message?.token;
-    const isKnown = granted.has(headers.authorization?.replace(/^Bearer /, ''));
+    const isKnown = granted.get(headers.authorization?.replace(/^Bearer /, '')) > Date.now();
     const wrong = check(() => {
       assert.equal(headers['content-type'], 'application/json');
       checkFcm(body);
@@ -339,7 +339,7 @@ export async function startPushServices({ isEncrypted = false } = {}) {
     /** No access token is good any more. */
     revoke: () => granted.clear(),
     /** Everything that must be in no log. */
-    secrets: () => [...granted, account.private_key.split('\n')[1]],
+    secrets: () => [...granted.keys(), account.private_key.split('\n')[1]],
     /** Ends all connections and listens no more. */
     async stop() {
       for (const service of [access, fcm, apns]) service.release();

@@ -181,7 +181,7 @@ describe('a cold start', () => {
     await eventually(async () => (await reachability(alice, bob.user)) === 'push', 'the device is not seen to be away');
     const { callId, reachability: reached } = await call(alice, bob.user);
     assert.equal(reached, 'push');
-    await services.fcm.message(bob.fcmToken, 'incoming_call').then(() => {});
+    await services.fcm.take((it) => it.token === bob.fcmToken && it.fields.type === 'incoming_call' && it.fields.callId === callId);
     const woken = await phone(t, server, { user: bob.user, device: bob.device });
     await woken.take('incoming_call', (event) => event.callId === callId);
     assert.equal((await woken.request('call_accept', { callId })).success, true);
@@ -207,14 +207,17 @@ describe('services that are slow or gone', () => {
     const bob = await phone(t, own, { register: false });
     await bob.register({ fcmToken: fcmToken() });
     const alice = await phone(t, own);
-    for (let round = 0; round < 5; round++) {
+    const times = [];
+    for (let round = 0; round < 20; round++) {
       const started = performance.now();
       const { callId } = await call(alice, bob.user);
       await bob.take('incoming_call', (event) => event.callId === callId);
       const took = performance.now() - started;
       assert.ok(took < 1000, `${took} ms`);
+      times.push(took);
       await alice.request('call_end', { callId });
     }
+    t.diagnostic(`answered and rung within ${Math.max(...times).toFixed(1)} ms while the services hang`);
     await theirs.access.take(() => true);
     assert.equal(theirs.fcm.requests.length, 0, 'there is no access token yet');
   });

@@ -182,6 +182,8 @@ fn granted(reply: &Reply, asked_at: Timestamp) -> Result<Access, Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
@@ -191,6 +193,51 @@ mod tests {
         assert_eq!((access.renew_at, access.expires_at), (Timestamp(2_881_000), Timestamp(3_601_000)));
         assert_eq!(access.header.to_str().unwrap(), "Bearer hunter2");
         assert!(!format!("{access:?}").contains("hunter2"));
+    }
+
+    /// With a key that cannot sign, so that nothing is fetched.
+    fn unable(clock: Clock) -> AccessTokens {
+        let config = FcmConfig {
+            project: "an-app".into(),
+            client_email: "push@an-app".into(),
+            key_id: None,
+            key: EncodingKey::from_rsa_der(&[]),
+            token_uri: "http://127.0.0.1/token".parse().unwrap(),
+            endpoint: "http://127.0.0.1".parse().unwrap(),
+        };
+        AccessTokens::new(&config, clock)
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_fails_leaves_the_old_token_in_use_to_its_end() {
+        let (clock, hand) = Clock::set_by_hand(Timestamp(0));
+        let tokens = unable(clock);
+        let alert = Outcome::alert("the key of the service account cannot sign");
+        assert_eq!(tokens.current().await.map(|_| ()), Err(alert));
+        let header = HeaderValue::from_static("Bearer x");
+        let access = Arc::new(Access { header, renew_at: Timestamp(80_000), expires_at: Timestamp(100_000) });
+        *tokens.current.lock() = Some(access.clone());
+        for (moment, attempted) in [(20_000, false), (79_999, false), (80_000, true), (89_999, true)] {
+            *tokens.fetching.lock().await = None;
+            hand.store(moment, Ordering::SeqCst);
+            assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &access), "{moment}");
+            assert_eq!(tokens.fetching.lock().await.is_some(), attempted, "{moment}");
+        }
+        hand.store(90_000, Ordering::SeqCst);
+        assert_eq!(tokens.current().await.map(|_| ()), Err(alert), "it may run out on its way");
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_it_is_renewed_goes_on_with_the_old_one() {
+        let (clock, hand) = Clock::set_by_hand(Timestamp(90));
+        let tokens = unable(clock);
+        let header = HeaderValue::from_static("Bearer x");
+        let access = Arc::new(Access { header, renew_at: Timestamp(80), expires_at: Timestamp(100_000) });
+        *tokens.current.lock() = Some(access.clone());
+        let _renewing = tokens.fetching.lock().await;
+        assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &access));
+        tokens.reject(&access);
+        assert!(tokens.usable(Timestamp(hand.load(Ordering::SeqCst))).is_none());
     }
 
     #[test]
