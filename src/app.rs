@@ -219,7 +219,9 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
 
 /// What tokens of calls are made with: something that all nodes have.
 fn call_token_secret(config: &Config) -> SecretString {
-    config.auth.secret.clone().unwrap_or_else(|| NodeId::random().as_str().into())
+    let shared = config.auth.secret.as_ref().or(config.push.shared_secret());
+    // Without push nobody gets such a token.
+    shared.cloned().unwrap_or_else(|| NodeId::random().as_str().into())
 }
 
 /// The calls of the switchboard, for the HTTP side.

@@ -4,9 +4,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo, SecretDocument};
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Mode;
@@ -48,6 +52,8 @@ pub struct FcmConfig {
     pub key_id: Option<String>,
     /// Its RSA key; it has signed RS256 once.
     pub key: EncodingKey,
+    /// What the text of the key is hashed to: a secret that every node has which pushes by this key.
+    pub digest: SecretString,
     /// Where it gets access tokens.
     pub token_uri: Url,
     /// Where messages go.
@@ -59,6 +65,8 @@ pub struct FcmConfig {
 pub struct ApnsConfig {
     /// The P-256 key; it has signed ES256 once.
     pub key: EncodingKey,
+    /// What the text of the key is hashed to: a secret that every node has which pushes by this key.
+    pub digest: SecretString,
     /// The name of the key.
     pub key_id: String,
     /// Whose key it is.
@@ -67,6 +75,14 @@ pub struct ApnsConfig {
     pub topic: String,
     /// Where messages go.
     pub endpoint: Url,
+}
+
+impl PushConfig {
+    /// A secret that every node has which pushes by the same keys.
+    pub fn shared_secret(&self) -> Option<&SecretString> {
+        let fcm = self.fcm.as_ref().map(|fcm| &fcm.digest);
+        fcm.or(self.apns.as_ref().map(|apns| &apns.digest))
+    }
 }
 
 /// The push services, as far as they are configured.
@@ -88,12 +104,12 @@ fn fcm(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<Fc
     };
     let account = read(&path);
     match account.and_then(|text| service_account(&text, mode)) {
-        Ok(ServiceAccount { project_id, client_email, key_id, key, token_uri }) => {
+        Ok(ServiceAccount { project_id, client_email, key_id, key, digest, token_uri }) => {
             let Some(project) = project.or(project_id) else {
                 reader.conflict("FIREBASE_PROJECT_ID", format!("is not set, and the file of {KEY} names no project"));
                 return None;
             };
-            Some(FcmConfig { project, client_email, key_id, key, token_uri, endpoint: endpoint? })
+            Some(FcmConfig { project, client_email, key_id, key, digest, token_uri, endpoint: endpoint? })
         }
         Err(problem) => {
             reader.conflict(KEY, problem);
@@ -117,6 +133,7 @@ struct ServiceAccount {
     client_email: String,
     key_id: Option<String>,
     key: EncodingKey,
+    digest: SecretString,
     token_uri: Url,
 }
 
@@ -132,6 +149,7 @@ fn service_account(text: &str, mode: Mode) -> Result<ServiceAccount, String> {
         client_email: needed("client_email")?.to_owned(),
         key_id: field("private_key_id").map(str::to_owned),
         key: rsa_key(needed("private_key")?).ok_or("the private_key in the file is no RSA key in PKCS #8")?,
+        digest: digest(needed("private_key")?),
         token_uri: service_url(token_uri, mode).ok_or("the token_uri in the file wants to start with https://")?,
     })
 }
@@ -154,13 +172,16 @@ fn apns(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<A
             reader.conflict(name, format!("is needed beside {KEY}"));
         }
     }
-    let key =
-        read(&path).and_then(|text| ec_key(&text).ok_or_else(|| "the file holds no P-256 key in PKCS #8".to_owned()));
+    let key = read(&path).and_then(|text| match ec_key(&text) {
+        Some(key) => Ok((key, digest(&text))),
+        None => Err("the file holds no P-256 key in PKCS #8".to_owned()),
+    });
     if let Err(problem) = &key {
         reader.conflict(KEY, problem.clone());
     }
     let topic = topic.map(|topic| if topic.ends_with(VOIP) { topic } else { topic + VOIP });
-    Some(ApnsConfig { key: key.ok()?, key_id: key_id?, team_id: team_id?, topic: topic?, endpoint: endpoint? })
+    let (key, digest) = key.ok()?;
+    Some(ApnsConfig { key, digest, key_id: key_id?, team_id: team_id?, topic: topic?, endpoint: endpoint? })
 }
 
 /// Says which of `names` were given although they are of no use without `wanted`.
@@ -194,6 +215,11 @@ fn ec_key(pem: &str) -> Option<EncodingKey> {
     let (_, document) = SecretDocument::from_pem(pem.trim()).ok()?;
     PrivateKeyInfo::try_from(document.as_bytes()).ok().filter(|info| info.algorithm.oid == ELLIPTIC_CURVE)?;
     signs(Algorithm::ES256, EncodingKey::from_ec_der(document.as_bytes()))
+}
+
+/// What the text of a key is hashed to, whatever white space is around it.
+fn digest(pem: &str) -> SecretString {
+    STANDARD_NO_PAD.encode(Sha256::digest(pem.trim())).into()
 }
 
 fn signs(algorithm: Algorithm, key: EncodingKey) -> Option<EncodingKey> {

@@ -21,6 +21,7 @@ const P256_HEAD: &[u8] =
 
 pub(super) fn apns_config() -> ApnsConfig {
     ApnsConfig {
+        digest: String::new().into(),
         key: EncodingKey::from_ec_der(&[P256_HEAD, &[0x11; 32]].concat()),
         key_id: "ABC1234567".into(),
         team_id: "TEAM123456".into(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
@@ -161,4 +162,26 @@ fn what_is_of_no_use_alone_is_ignored_aloud() {
             "APNS_TEAM_ID, APNS_TOPIC are ignored: APNS_KEY_PATH is not set, so there are no such pushes",
         ]
     );
+}
+
+#[test]
+fn nodes_with_the_same_key_have_a_secret_in_common() {
+    let secret = |vars: &[(&str, &str)]| {
+        let config = config_of(vars);
+        config.push.shared_secret().map(|secret| secret.expose_secret().to_owned())
+    };
+    let (files, others) = (Files::new(), Files::new());
+    let account = files.account(|_| {});
+    let of_account = [("FIREBASE_PRIVATE_KEY_PATH", account.as_str())];
+    assert_eq!(secret(&of_account), secret(&of_account));
+    assert_ne!(secret(&of_account), secret(&[("FIREBASE_PRIVATE_KEY_PATH", &others.account(|_| {}))]));
+    let apple = files.write("apple.p8", &key(P256));
+    let of_apple = [
+        ("APNS_KEY_PATH", apple.as_str()),
+        ("APNS_KEY_ID", "K"),
+        ("APNS_TEAM_ID", "T"),
+        ("APNS_TOPIC", "org.example.app"),
+    ];
+    assert!(secret(&of_apple).is_some());
+    assert_eq!(secret(&[]), None);
 }

@@ -198,6 +198,7 @@ mod tests {
     /// With a key that cannot sign, so that nothing is fetched.
     fn unable(clock: Clock) -> AccessTokens {
         let config = FcmConfig {
+            digest: String::new().into(),
             project: "an-app".into(),
             client_email: "push@an-app".into(),
             key_id: None,
