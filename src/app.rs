@@ -24,6 +24,7 @@ use crate::listener::{Answer, Listener};
 use crate::push::Disabled;
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Line, Switchboard};
+use crate::turn::IceServers;
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
@@ -40,6 +41,7 @@ pub struct App {
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
     hub: Arc<Hub>,
+    ice_servers: Arc<IceServers>,
     lifecycle: Lifecycle,
     readiness: Readiness,
     redis: Option<Arc<Redis>>,
@@ -74,15 +76,25 @@ impl App {
         let readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
         let settings = SocketSettings::new(config);
-        let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
+        let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
+        let hub = Hub::new(
+            settings,
+            switchboard.clone(),
+            authenticator.clone(),
+            ice_servers.clone(),
+            clock,
+            lifecycle.clone(),
+        );
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let site = Arc::new(Site::new(config, engine, HttpState::new(config, authenticator, clock, readiness.clone())));
+        let state = HttpState::new(config, authenticator, ice_servers.clone(), clock, readiness.clone());
+        let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
             listener,
             site,
             switchboard,
             hub,
+            ice_servers,
             lifecycle,
             readiness,
             redis,
@@ -98,11 +110,13 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, lifecycle, readiness, redis, .. } = self;
+        let Self { listener, site, switchboard, hub, ice_servers, lifecycle, readiness, redis, .. } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
         lifecycle.spawn(hub.clone().keep_house());
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
         let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.
         tokio::select! {

@@ -4,6 +4,7 @@
 //! from it. Past this room a setting is valid by its type, and nobody else looks at the environment.
 
 mod document;
+mod ice;
 mod near_miss;
 mod problem;
 mod read;
@@ -19,7 +20,8 @@ pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
     AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
-    Mode, RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
+    Mode, RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig,
+    TurnCredentials, TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 

@@ -53,13 +53,19 @@ pub struct HttpState {
 
 impl HttpState {
     /// The state of a server that starts at this moment; the demo is shown in development.
-    pub fn new(config: &Config, authenticator: Arc<Authenticator>, clock: Clock, readiness: Readiness) -> Self {
+    pub fn new(
+        config: &Config,
+        authenticator: Arc<Authenticator>,
+        ice_servers: Arc<IceServers>,
+        clock: Clock,
+        readiness: Readiness,
+    ) -> Self {
         let demo = Demo { token_lifetime: config.auth.token_lifetime };
         Self {
             mode: config.mode,
             cors_origin: config.server.cors_origin.clone(),
             authenticator,
-            ice_servers: Arc::new(IceServers::new(&config.ice, clock)),
+            ice_servers,
             started_at: clock.now(),
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),

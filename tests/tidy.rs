@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("push", &["call", "config"]),
     ("turn", &["config"]),
     ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
-    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard"]),
+    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard", "turn"]),
     ("http", &["auth", "config", "lifecycle", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];

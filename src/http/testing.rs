@@ -13,6 +13,7 @@ use crate::auth::Authenticator;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::lifecycle::Readiness;
+use crate::turn::IceServers;
 
 /// A server with its state.
 pub(super) struct Server {
@@ -37,7 +38,8 @@ pub(super) fn server_with<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>
     let config = Config::from_vars(vars).unwrap();
     let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
     let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
-    let state = HttpState::new(&config, authenticator, clock, readiness);
+    let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
+    let state = HttpState::new(&config, authenticator, ice_servers, clock, readiness);
     Server { router: router(state.clone()), state }
 }
 
