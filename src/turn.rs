@@ -166,12 +166,29 @@ impl IceServers {
     fn time_limited(&self, user: &str) -> (String, String) {
         let expiry = self.clock.now().plus(self.config.turn_ttl).0 / 1000;
         // The expiry stands first: coturn would read a user id made of digits as the time.
-        let username = format!("{expiry}:{user}");
+        let username = format!("{expiry}:{}", spelled(user));
         let secret = self.secret.read();
         let secret = secret.as_ref().map_or("", ExposeSecret::expose_secret);
         let credential = STANDARD.encode(hmac_sha1(secret, &username));
         (username, credential)
     }
+}
+
+/// A user id as it stands in a user name: what coturn takes for an attack and answers with 400, as in a URL. (Measured with 4.6.1;
+/// it also refuses who has both "union" and "select" in their id.)
+fn spelled(user: &str) -> String {
+    let mut text = String::with_capacity(user.len());
+    for char in user.chars() {
+        match char {
+            ' ' | '\'' | '"' | '\\' | '%' => text.extend(['%', hex(char as u32 >> 4), hex(char as u32 & 15)]),
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+fn hex(digit: u32) -> char {
+    char::from_digit(digit, 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 fn hmac_sha1(key: &str, message: &str) -> [u8; 20] {
@@ -228,6 +245,12 @@ mod tests {
                 json!([{ "urls": STUN }, { "urls": URL.1, "username": username, "credential": credential }])
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_coturn_refuses_is_spelled_as_in_a_url() {
+        let answer = for_user([URL, TURN_SECRET], "Zoë: 100% \"a\\b\" 'c'");
+        assert_eq!(answer[1]["username"], "1700086400:Zoë:%20100%25%20%22a%5Cb%22%20%27c%27");
     }
 
     #[tokio::test(start_paused = true)]

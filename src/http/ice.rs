@@ -165,7 +165,7 @@ mod tests {
             ("?userId=alice", "1700086400:alice"),
             ("?userId=a&userId=b", "1700086400:a"),
             ("?userId%5Bx%5D=a", "1700086400:anonymous"),
-            ("?userId=Zo%C3%AB+B", "1700086400:Zoë B"),
+            ("?userId=Zo%C3%AB+B", "1700086400:Zoë%20B"),
         ];
         for (query, expected) in cases {
             let answer = server.get(&format!("/ice-servers{query}")).await.json();

@@ -62,6 +62,16 @@ fn order_on_two_nodes() {
 }
 
 #[test]
+fn ice() {
+    passes("ice.test.mjs");
+}
+
+#[test]
+fn ice_on_two_nodes() {
+    passes_on_two_nodes("ice.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }
