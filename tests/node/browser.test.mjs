@@ -14,7 +14,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { startCoturn } from './coturn.mjs';
-import { startServer } from './support.mjs';
+import { eventually, startServer } from './support.mjs';
 
 /** Short enough to be waited for, long enough to be answered before. */
 const SERVER_SETTINGS = { CALL_RING_TIMEOUT: '4000', CALL_AWAY_TIMEOUT: '3000' };
@@ -363,17 +363,17 @@ test('a call through TURN alone, which fresh credentials keep going', async (t) 
     await one.page.waitForFunction(isFresh, first[n], { timeout: SERVER_TIMER_MS });
     assert.match(await text(one, '#log'), /ice_servers/);
   }
-  // What they came with has ended; a restart of ICE needs relays of its own, and so what they were sent.
+  // What they came with has ended; relays that are not there yet need what they were sent.
   const hasEnded = (user) => Date.now() / 1000 > Number(user.split(':')[0]) + 1;
   for (const user of first) await caller.page.waitForFunction(hasEnded, user, { timeout: SERVER_TIMER_MS });
   const before = await Promise.all([caller, callee].map(media));
   await caller.page.evaluate(() => window.failOnce(window.peers.at(-1)));
   for (const [n, one] of [caller, callee].entries()) {
-    const isAnother = async (old) => {
-      const report = await window.peers.at(-1).getStats();
-      return [...report.values()].some((entry) => entry.type === 'transport' && entry.selectedCandidatePairId !== old);
+    const isAnother = async () => {
+      const { pair, local } = await media(one);
+      return pair.state === 'succeeded' && !before[n].ports.includes(local.port);
     };
-    await one.page.waitForFunction(isAnother, before[n].pair.id, { timeout: MEDIA_MS });
+    await eventually(isAnother, `${one.name} uses no relay that was not there before`, MEDIA_MS);
     await flows(one, 'audioIn', 'videoIn');
     const { local, remote } = await media(one);
     assert.deepEqual([local.candidateType, remote.candidateType], ['relay', 'relay']);
@@ -422,7 +422,7 @@ function showPeers({ page }) {
   });
 }
 
-/** What `getStats` says of the path in use, and how many packets of each kind have come over it. */
+/** What `getStats` says: the path in use, the ports of every candidate of this side, and how many packets of each kind have come. */
 function media(one) {
   return one.page.evaluate(async () => {
     const report = await window.peers.at(-1).getStats();
@@ -433,6 +433,7 @@ function media(one) {
       pair,
       local: report.get(pair.localCandidateId),
       remote: report.get(pair.remoteCandidateId),
+      ports: all.filter(({ type }) => type === 'local-candidate').map(({ port }) => port),
       received: Object.fromEntries(received),
     };
   });
