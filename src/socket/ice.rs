@@ -203,14 +203,15 @@ impl IceRenewals {
                 if batch.is_empty() {
                     break;
                 }
-                let here = batch.into_iter().filter_map(|(id, region)| match hub.session(&id) {
-                    Some(session) => Some(session.renew_ice_servers(region)),
-                    None => {
+                let mut renewals = Vec::with_capacity(batch.len());
+                for (id, region) in batch {
+                    if let Some(session) = hub.session(&id) {
+                        renewals.push(session.renew_ice_servers(region));
+                    } else {
                         self.forget(&id);
-                        None
                     }
-                });
-                join_all(here).await;
+                }
+                join_all(renewals).await;
             }
             let next = self.state.lock().due.first().map_or(LOOK_EVERY, |(at, _)| now.until(*at));
             // Waits for the next in turn, for one that is so sooner, for a new secret, or for the node to stop.
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn as_many_as_there_are_come_some_at_a_time() {
         let renewals = IceRenewals::new(Some(PERIOD));
-        for number in 0..BATCH + 1 {
+        for number in 0..=BATCH {
             renewals.in_call(&id(&format!("s{number}")), START);
         }
         assert_eq!([due(&renewals, 60).len(), due(&renewals, 60).len(), due(&renewals, 60).len()], [BATCH, 1, 0]);

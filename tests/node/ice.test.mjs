@@ -13,7 +13,8 @@ const URLS = TURN.TURN_SERVER_URL.split(',');
 const REGIONS = { TURN_REGIONS: 'eu=turn:eu.example.org,turns:eu.example.org:443?transport=tcp; us=turn:us.example.org' };
 /** Credentials that are renewed within the time a test waits. */
 const SHORT = { TURN_TTL: '6' };
-const SECRETS = ['the-secret-before', 'the-secret-after'];
+/** As `openssl rand -base64` makes them. */
+const SECRETS = ['c2VjcmV0+/YmVmb3Jl/c2VjcmV0+w==', 'c2VjcmV0/+YWZ0ZXI+/c2VjcmV0wA=='];
 
 /** What `/ice-servers` says. */
 async function get(server, user, query = '') {
