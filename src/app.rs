@@ -5,20 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, CallTokens};
 use crate::backplane::{Backplane, Memory, MemoryConfig, Redis, Retention};
-use crate::call::Rules;
+use crate::call::{Call, Rules};
 use crate::clock::Clock;
 use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
 use crate::http::{self, HttpState};
+use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
 use crate::push::Disabled;
@@ -42,6 +45,7 @@ pub struct App {
     switchboard: Arc<Switchboard>,
     hub: Arc<Hub>,
     ice_servers: Arc<IceServers>,
+    authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
     redis: Option<Arc<Redis>>,
@@ -73,7 +77,11 @@ impl App {
             Some(redis) => redis.clone(),
             None => Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone())),
         };
-        let readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
+        let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
+        if config.auth.required {
+            let keys = authenticator.clone();
+            readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
+        }
         let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
@@ -86,7 +94,17 @@ impl App {
             lifecycle.clone(),
         );
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let state = HttpState::new(config, authenticator, ice_servers.clone(), clock, readiness.clone());
+        let call_tokens = CallTokens::new(&call_token_secret(config), clock);
+        let calls = Arc::new(KnownCalls(switchboard.clone()));
+        let state = HttpState::new(
+            config,
+            authenticator.clone(),
+            ice_servers.clone(),
+            call_tokens,
+            calls,
+            clock,
+            readiness.clone(),
+        );
         let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
@@ -95,6 +113,7 @@ impl App {
             switchboard,
             hub,
             ice_servers,
+            authenticator,
             lifecycle,
             readiness,
             redis,
@@ -110,10 +129,13 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, ice_servers, lifecycle, readiness, redis, .. } = self;
+        let Self { listener, site, switchboard, hub, ice_servers, authenticator, lifecycle, readiness, redis, .. } =
+            self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
@@ -186,6 +208,21 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
         inbox_bytes: config.bytes,
         inbox_ttl: config.ttl,
         over_ttl: OVER_TTL,
+    }
+}
+
+/// What tokens of calls are made with: something that all nodes have.
+fn call_token_secret(config: &Config) -> SecretString {
+    config.auth.secret.clone().unwrap_or_else(|| NodeId::random().as_str().into())
+}
+
+/// The calls of the switchboard, for the HTTP side.
+struct KnownCalls(Arc<Switchboard>);
+
+#[async_trait]
+impl http::Calls for KnownCalls {
+    async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, http::NotNow> {
+        self.0.find(id).await.map_err(|_| http::NotNow)
     }
 }
 

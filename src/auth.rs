@@ -1,25 +1,41 @@
 //! Tokens: who is it that connects? Nobody else reads a token.
 //!
-//! A token is a JWT signed with the shared HMAC secret; it names a user by its claim `userId`, or else `sub`.
-//! Time is the [`Clock`]'s. Whether a connection without a token is let in all the same is for the socket to say.
+//! A token is a JWT; it names a user by its claim `userId`, or else `sub`. It is signed with the shared HMAC secret, or with a key whose
+//! public half is known here, from a file or from an identity provider; the two kinds never meet. Time is the [`Clock`]'s. Whether a
+//! connection without a token is let in all the same is for the socket to say.
 
+mod call_token;
 mod handshake;
+mod key_server;
+mod keys;
+mod provider;
+mod schedule;
 
 use std::time::Duration;
 
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation, dangerous, decode, decode_header, encode,
+};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
+use crate::auth::key_server::KeyServer;
+use crate::auth::keys::{VerifyingKey, claims_unread};
+use crate::auth::provider::{LEEWAY, Provider, Sought};
 use crate::clock::{Clock, Timestamp};
 use crate::config::AuthConfig;
 use crate::ids::UserId;
 
+pub use call_token::CallTokens;
 pub use handshake::{HandshakeToken, token_from_handshake};
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
+
+/// How long a request may wait for a key that has to be fetched: less than a client waits for its answer.
+pub const KEY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who a token names, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +52,7 @@ pub enum AuthError {
     /// There is no token.
     #[error("Authentication required")]
     Missing,
-    /// It is not a token, is not signed with our secret, or names nobody.
+    /// It is not a token, is not signed with a key of ours, is not meant for us, or names nobody.
     #[error("Invalid token")]
     Invalid,
     /// It was good once.
@@ -45,90 +61,196 @@ pub enum AuthError {
     /// It will be good later (`nbf`).
     #[error("Authentication failed")]
     NotYetValid,
+    /// The key it is signed with may exist, but could not be fetched. The same token may be good a moment later.
+    #[error("Temporarily unavailable")]
+    Unavailable,
 }
+
+type Claims = Map<String, Value>;
 
 /// Checks tokens, and makes those of the demo page and the command line.
 pub struct Authenticator {
+    secret: Option<Secret>,
+    public: Option<PublicKeys>,
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    clock: Clock,
+}
+
+/// The HMAC secret, and what is signed with it.
+struct Secret {
     decoding_key: DecodingKey,
     encoding_key: EncodingKey,
     validation: Validation,
-    clock: Clock,
+}
+
+/// The keys that only somebody else can sign with.
+struct PublicKeys {
+    allowed: Vec<Algorithm>,
+    from_file: Vec<VerifyingKey>,
+    provider: Option<Provider>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MintedClaims<'a> {
     user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
     iat: u64,
     exp: u64,
 }
 
 impl Authenticator {
-    /// An authenticator for tokens signed with the configured secret.
+    /// An authenticator for tokens that are signed as configured.
     pub fn new(config: &AuthConfig, clock: Clock) -> Self {
-        let secret = config.secret.expose_secret().as_bytes();
-        let mut validation = Validation::new_for_family(AlgorithmFamily::Hmac);
-        // The library would judge by the system's clock, and `aud` was never part of the contract.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
+        let known = config.algorithms.iter().filter_map(|name| name.parse::<Algorithm>().ok());
+        let (hmac, allowed): (Vec<_>, Vec<_>) = known.partition(|it| it.family() == AlgorithmFamily::Hmac);
+        let secret = config.secret.as_ref().map(|secret| Secret {
+            decoding_key: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
+            encoding_key: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
+            validation: claims_unread(hmac),
+        });
+        let from_file = config.public_keys.iter().filter_map(|key| VerifyingKey::from_file(key, &allowed)).collect();
+        let key_server = config.keys_url.as_ref().map(|url| KeyServer::new(url.clone(), allowed.clone()));
+        let provider = key_server.map(|server| Provider::new(server, clock));
+        let has_public_keys = provider.is_some() || !config.public_keys.is_empty();
         Self {
-            decoding_key: DecodingKey::from_secret(secret),
-            encoding_key: EncodingKey::from_secret(secret),
-            validation,
+            secret,
+            public: has_public_keys.then_some(PublicKeys { allowed, from_file, provider }),
+            issuers: config.issuers.clone(),
+            audiences: config.audiences.clone(),
             clock,
         }
     }
 
-    /// Who `token` names.
+    /// Who `token` names. Where the key it is signed with has to be fetched first, that is waited for as long as `patience` lasts.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError> {
+    pub async fn authenticate(&self, token: Option<&str>, patience: Duration) -> Result<Identity, AuthError> {
         let token = token.ok_or(AuthError::Missing)?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Invalid);
         }
-        let claims = decode::<Map<String, Value>>(token, &self.decoding_key, &self.validation)
-            .map_err(|_| AuthError::Invalid)?
-            .claims;
-        let now = self.clock.now();
-        if moment(&claims, "nbf")?.is_some_and(|not_before| now < not_before) {
-            return Err(AuthError::NotYetValid);
+        let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        if header.alg.family() == AlgorithmFamily::Hmac {
+            let claims = self.secret.as_ref().ok_or(AuthError::Invalid)?.claims(token)?;
+            // Beside an identity provider, what is said about issuer and audience is said about that.
+            let is_for_us = self.public.is_some() || self.is_for_us(&claims);
+            return if is_for_us { self.identity(&claims, Duration::ZERO) } else { Err(AuthError::Invalid) };
         }
-        let expires_at = moment(&claims, "exp")?;
-        if expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return Err(AuthError::Expired);
+        let claims = self.public.as_ref().ok_or(AuthError::Invalid)?.claims(token, &header, patience).await?;
+        // One that never expires could not be taken back: keys are replaced, not withdrawn.
+        if !self.is_for_us(&claims) || !claims.contains_key("exp") {
+            return Err(AuthError::Invalid);
         }
-        let user = named_user(&claims).ok_or(AuthError::Invalid)?;
-        Ok(Identity { user, expires_at })
+        self.identity(&claims, LEEWAY)
     }
 
     /// Who the token of a handshake names.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn authenticate_handshake(&self, token: &HandshakeToken) -> Result<Identity, AuthError> {
+    pub async fn authenticate_handshake(
+        &self,
+        token: &HandshakeToken,
+        patience: Duration,
+    ) -> Result<Identity, AuthError> {
         match token {
             HandshakeToken::Missing => Err(AuthError::Missing),
             HandshakeToken::Malformed => Err(AuthError::Invalid),
-            HandshakeToken::Token(token) => self.authenticate(Some(token)),
+            HandshakeToken::Token(token) => self.authenticate(Some(token), patience).await,
         }
     }
 
-    /// A token for `user` that expires after `lifetime`, rounded up to whole seconds.
-    pub fn mint(&self, user: &UserId, lifetime: Duration) -> String {
+    /// Whether there is anybody who could be let in: not while all keys are still to be fetched.
+    pub fn has_keys(&self) -> bool {
+        let has = |public: &PublicKeys| {
+            !public.from_file.is_empty() || public.provider.as_ref().is_some_and(Provider::has_keys)
+        };
+        self.secret.is_some() || self.public.as_ref().is_some_and(has)
+    }
+
+    /// Fetches the keys of the identity provider, if there is one, whenever it is time, until the node stops.
+    pub async fn keep_keys(&self, stopping: CancellationToken) {
+        if let Some(provider) = self.public.as_ref().and_then(|public| public.provider.as_ref()) {
+            provider.keep(stopping).await;
+        }
+    }
+
+    /// A token for `user` that expires after `lifetime`, rounded up to whole seconds; `None` where there is no secret, and so only
+    /// others make tokens.
+    pub fn mint(&self, user: &UserId, lifetime: Duration) -> Option<String> {
+        let secret = self.secret.as_ref()?;
         let now = self.clock.now();
-        let claims =
-            MintedClaims { user_id: user.as_str(), iat: now.0 / 1000, exp: now.plus(lifetime).0.div_ceil(1000) };
-        // Fails for a key that is not an HMAC key, or claims that are not JSON: both are fixed above.
-        encode(&Header::default(), &claims, &self.encoding_key).expect("an HMAC key signs HS256")
+        let claims = MintedClaims {
+            user_id: user.as_str(),
+            iss: self.issuers.first().map(String::as_str),
+            aud: self.audiences.first().map(String::as_str),
+            iat: now.0 / 1000,
+            exp: now.plus(lifetime).0.div_ceil(1000),
+        };
+        let algorithm = *secret.validation.algorithms.first()?;
+        encode(&Header::new(algorithm), &claims, &secret.encoding_key).ok()
+    }
+
+    fn is_for_us(&self, claims: &Claims) -> bool {
+        let one_of = |wanted: &[String], value: &Value| value.as_str().is_some_and(|it| wanted.iter().any(|w| w == it));
+        let is_from = self.issuers.is_empty() || claims.get("iss").is_some_and(|iss| one_of(&self.issuers, iss));
+        let is_to = self.audiences.is_empty()
+            || claims.get("aud").is_some_and(|aud| match aud {
+                Value::Array(list) => list.iter().any(|aud| one_of(&self.audiences, aud)),
+                aud => one_of(&self.audiences, aud),
+            });
+        is_from && is_to
+    }
+
+    /// Who is named by claims that are true; `leeway` is by how much the clock of who made them may be ahead.
+    fn identity(&self, claims: &Claims, leeway: Duration) -> Result<Identity, AuthError> {
+        let now = self.clock.now();
+        if moment(claims, "nbf")?.is_some_and(|not_before| now.plus(leeway) < not_before) {
+            return Err(AuthError::NotYetValid);
+        }
+        let expires_at = moment(claims, "exp")?;
+        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(AuthError::Expired);
+        }
+        let user = named_user(claims).ok_or(AuthError::Invalid)?;
+        Ok(Identity { user, expires_at })
+    }
+}
+
+impl Secret {
+    fn claims(&self, token: &str) -> Result<Claims, AuthError> {
+        Ok(decode(token, &self.decoding_key, &self.validation).map_err(|_| AuthError::Invalid)?.claims)
+    }
+}
+
+impl PublicKeys {
+    /// The claims of a token with this header, if one of these keys has signed it. Keys and addresses of keys that stand in the header are
+    /// nothing to go by.
+    async fn claims(&self, token: &str, header: &Header, patience: Duration) -> Result<Claims, AuthError> {
+        // RFC 7515, section 4.1.11: what must be understood, and is not, makes a token invalid.
+        if header.crit.is_some() || !self.allowed.contains(&header.alg) {
+            return Err(AuthError::Invalid);
+        }
+        let mut fitting = self.from_file.iter().filter(|key| key.fits(header.alg));
+        if let Some(claims) = fitting.find_map(|key| key.verify(token)) {
+            return Ok(claims);
+        }
+        let provider = self.provider.as_ref().ok_or(AuthError::Invalid)?;
+        let unverified: Option<Claims> = dangerous::insecure_decode_claims(token).ok();
+        let made_at = unverified.and_then(|claims| moment(&claims, "iat").ok().flatten());
+        let sought = Sought { name: header.kid.as_deref(), algorithm: header.alg, made_at };
+        provider.key(sought, patience).await?.verify(token).ok_or(AuthError::Invalid)
     }
 }
 
 /// The user the claims name: `userId`, or `sub` where that is absent or empty.
-fn named_user(claims: &Map<String, Value>) -> Option<UserId> {
+fn named_user(claims: &Claims) -> Option<UserId> {
     match claims.get("userId") {
         None | Some(Value::Null) => {}
         Some(Value::String(user)) if user.is_empty() => {}
@@ -141,7 +263,7 @@ fn named_user(claims: &Map<String, Value>) -> Option<UserId> {
 }
 
 /// The moment a claim names in seconds since the epoch, fractions allowed; `None` if it is absent.
-fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, AuthError> {
+fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, AuthError> {
     let Some(claim) = claims.get(name) else {
         return Ok(None);
     };
@@ -151,5 +273,9 @@ fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, 
     Ok(Some(Timestamp((seconds * 1000.0) as u64)))
 }
 
+#[cfg(test)]
+mod public_key_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

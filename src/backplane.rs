@@ -19,10 +19,14 @@ pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call::{Call, Text};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId};
+
+/// How long a device that stays away is remembered when a push can wake it: as long as the reference server kept tokens.
+const PUSH_TOKEN_TTL: Duration = Duration::from_secs(30 * 86_400);
 
 /// Why nothing can be done at present. The same request may succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,8 +145,8 @@ pub struct Registration {
     pub session: SessionId,
     /// "android", "ios", "web", …
     pub platform: Option<Text>,
-    /// Where a push reaches the device; `None` leaves what is known.
-    pub push_token: Option<Text>,
+    /// Where a push reaches the device; what is missing leaves what is known.
+    pub tokens: PushTokens,
     /// When.
     pub at: Timestamp,
 }
@@ -198,13 +202,16 @@ pub struct Device {
     /// Whether it is connected to any node.
     pub is_connected: bool,
     /// Where a push reaches it.
-    pub push_token: Option<Text>,
+    pub tokens: PushTokens,
+    /// When it registered or left last.
+    pub seen_at: Timestamp,
 }
 
 /// Knows the devices.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// Connects a device. The session that held it so far is displaced on whichever node it is.
+    /// Connects a device. The session that held it so far is displaced on whichever node it is; a push token that another device had
+    /// so far, of whomever, is taken from it.
     async fn attach(&self, registration: Registration) -> Result<Attached, Unavailable>;
 
     /// Writes down again that `session` of `device` is connected, and how far it has come: what is known of it may have been lost,
@@ -230,6 +237,15 @@ pub trait Directory: Send + Sync {
 
     /// Forgets the device of a session: it is not rung and not woken any more.
     async fn forget(&self, user: &UserId, session: &SessionId) -> Result<Option<DeviceId>, Unavailable>;
+
+    /// Forgets a push token that reaches nobody any more, unless the device has got another one since.
+    async fn forget_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        kind: PushTokenKind,
+        token: &PushToken,
+    ) -> Result<(), Unavailable>;
 
     /// The devices of `user`.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable>;

@@ -26,7 +26,7 @@ mod state;
 
 pub use command::{Actor, Command, Hangup};
 pub use decide::{Decision, Transition};
-pub use effect::{Audience, Effect, Elsewhere, Event, Notice, Wake};
+pub use effect::{Audience, Effect, Elsewhere, Event, Notice, Silence, Wake};
 pub use end_reason::{EndReason, Text};
 pub use initiate::{Initiation, Request, calls_to_leave};
 pub use refusal::{Refusal, Verb};

@@ -58,6 +58,9 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
 /// No token was made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// Tokens are signed with keys whose private half is elsewhere.
+    #[error("JWT_SECRET is not set: tokens come from whoever has the private key, such as your identity provider")]
+    OthersSign,
     /// The secret would be known to this process only.
     #[error("JWT_SECRET is not set: a token signed with a made-up secret is of no use to any server")]
     NoSecret,
@@ -72,21 +75,28 @@ pub fn token(config: &Config, user: &UserId, expires: Option<Duration>) -> Resul
         return Err(TokenError::NoSecret);
     }
     let lifetime = expires.unwrap_or(config.auth.token_lifetime);
-    Ok(Authenticator::new(&config.auth, Clock::system()).mint(user, lifetime))
+    Authenticator::new(&config.auth, Clock::system()).mint(user, lifetime).ok_or(TokenError::OthersSign)
 }
 
-/// What a node in development mode says when it is up: where to look, and how to get in.
-pub fn welcome(address: SocketAddr) -> String {
+/// What a node in development mode says when it is up: where to look, and how to get in. It makes tokens itself if it has a secret.
+pub fn welcome(address: SocketAddr, makes_tokens: bool) -> String {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     let url = format!("http://{}", SocketAddr::new(reachable, address.port()));
-    format!(
-        "switchboard is up, in development mode\n\
-         \n  open     {url}  and press \"Open a second tab\"\n\
-         \n  a token  curl -s -X POST {url}/demo/token -H 'content-type: application/json' -d '{{\"userId\":\"alice\"}}'\n\
-         \n           or, with JWT_SECRET set:  switchboard token --user alice\n\
-         \n  connect  io(\"{url}\", {{ auth: {{ token }} }})\n\
-         \n  Whoever reaches this port gets a token for any name. NODE_ENV=production turns that off.\n"
-    )
+    let how = if makes_tokens {
+        format!(
+            "  open     {url}  and press \"Open a second tab\"\n\
+             \n  a token  curl -s -X POST {url}/demo/token -H 'content-type: application/json' -d '{{\"userId\":\"alice\"}}'\n\
+             \n           or, with JWT_SECRET set:  switchboard token --user alice\n\
+             \n  connect  io(\"{url}\", {{ auth: {{ token }} }})\n\
+             \n  Whoever reaches this port gets a token for any name. NODE_ENV=production turns that off.\n"
+        )
+    } else {
+        format!(
+            "  a token  comes from your identity provider: without JWT_SECRET this server makes none, and the page has none\n\
+             \n  connect  io(\"{url}\", {{ auth: {{ token }} }})\n"
+        )
+    };
+    format!("switchboard is up, in development mode\n\n{how}")
 }
 
 /// The configuration in effect as lines of a `.env` file, defaults as comments, and the warnings.
@@ -150,18 +160,28 @@ mod tests {
         assert!(text.contains("check-config") && text.contains("PORT [default: 3000]"));
     }
 
-    #[test]
-    fn a_token_is_good_for_a_server_with_the_same_secret() {
+    #[tokio::test]
+    async fn a_token_is_good_for_a_server_with_the_same_secret() {
         let config = Config::from_vars([("JWT_SECRET", "hunter2")]).unwrap();
         let token = token(&config, &alice(), None).unwrap();
         let authenticator = Authenticator::new(&config.auth, Clock::system());
-        assert_eq!(authenticator.authenticate(Some(&token)).unwrap().user, alice());
+        assert_eq!(authenticator.authenticate(Some(&token), Duration::ZERO).await.unwrap().user, alice());
     }
 
     #[test]
     fn a_made_up_secret_signs_nothing() {
         let config = Config::from_vars([("PORT", "0")]).unwrap();
         assert_eq!(token(&config, &alice(), None), Err(TokenError::NoSecret));
+    }
+
+    #[test]
+    fn without_a_secret_nothing_is_signed() {
+        let config = Config::from_vars([("JWT_JWKS_URL", "https://id.example.org/keys")]).unwrap();
+        assert_eq!(token(&config, &alice(), None), Err(TokenError::OthersSign));
+        let address = SocketAddr::from(([0, 0, 0, 0], 3000));
+        assert!(welcome(address, true).contains("/demo/token"));
+        let text = welcome(address, false);
+        assert!(text.contains("identity provider") && !text.contains("/demo/token"), "{text}");
     }
 
     #[test]

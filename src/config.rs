@@ -3,10 +3,12 @@
 //! [`variables`] is the one table of names, defaults and bounds; parsing, `--help` and the README are made
 //! from it. Past this room a setting is valid by its type, and nobody else looks at the environment.
 
+mod auth;
 mod document;
 mod ice;
 mod near_miss;
 mod problem;
+mod public_key;
 mod read;
 mod reader;
 mod redis;
@@ -16,12 +18,14 @@ mod variables;
 
 use std::time::Duration;
 
+pub use auth::AuthConfig;
 pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
+pub use public_key::{PublicKey, PublicKeyKind};
 pub use sections::{
-    AuthConfig, BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat,
-    Mode, RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig,
-    TurnCredentials, TurnRegion,
+    BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
+    RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig, TurnCredentials,
+    TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 

@@ -1,4 +1,4 @@
-//! The HTTP side: health and readiness, ICE servers, information, and in development the demo page.
+//! The HTTP side: health and readiness, ICE servers, how a call stands, information, and in development the demo page.
 //!
 //! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
 //! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
@@ -6,10 +6,12 @@
 mod answer;
 mod assets;
 mod body;
+mod calls;
 mod cors;
 mod demo;
 mod ice;
 mod path;
+mod request;
 mod status;
 
 use std::sync::Arc;
@@ -20,13 +22,14 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::get;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, CallTokens};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, CorsOrigin, Mode};
 use crate::lifecycle::Readiness;
 use crate::turn::IceServers;
 
 pub use assets::client_bundle;
+pub use calls::{Calls, NotNow};
 pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
 
@@ -39,6 +42,10 @@ pub struct HttpState {
     pub cors_origin: CorsOrigin,
     /// Reads tokens.
     pub authenticator: Arc<Authenticator>,
+    /// Reads tokens of calls.
+    pub call_tokens: CallTokens,
+    /// Knows the calls.
+    pub calls: Arc<dyn Calls>,
     /// Makes TURN credentials.
     pub ice_servers: Arc<IceServers>,
     /// When the server started.
@@ -57,6 +64,8 @@ impl HttpState {
         config: &Config,
         authenticator: Arc<Authenticator>,
         ice_servers: Arc<IceServers>,
+        call_tokens: CallTokens,
+        calls: Arc<dyn Calls>,
         clock: Clock,
         readiness: Readiness,
     ) -> Self {
@@ -66,6 +75,8 @@ impl HttpState {
             cors_origin: config.server.cors_origin.clone(),
             authenticator,
             ice_servers,
+            call_tokens,
+            calls,
             started_at: clock.now(),
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),
@@ -80,6 +91,7 @@ pub fn router(state: HttpState) -> Router {
         .route("/health", get(status::health))
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz))
+        .route("/calls/{id}/status", get(calls::status))
         .route("/ice-servers", get(ice::ice_servers))
         .route("/info", get(status::info));
     if let Some(demo) = &state.demo {

@@ -14,12 +14,19 @@ use tokio_util::task::TaskTracker;
 pub struct Readiness {
     is_draining: Arc<AtomicBool>,
     redis: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    has_keys: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Readiness {
     /// Of a node that needs Redis, if `redis` says whether that can be reached, or needs nothing.
     pub fn new(redis: Option<Arc<dyn Fn() -> bool + Send + Sync>>) -> Self {
-        Self { is_draining: Arc::default(), redis }
+        Self { is_draining: Arc::default(), redis, has_keys: None }
+    }
+
+    /// Of one that, besides, can let nobody in while `has_keys` says that it has no key to check a token with.
+    #[must_use]
+    pub fn needing_keys(self, has_keys: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Self { has_keys: Some(has_keys), ..self }
     }
 
     /// The node sends its clients away from here on.
@@ -36,7 +43,8 @@ impl Readiness {
     pub fn obstacles(&self) -> Vec<&'static str> {
         let draining = self.is_draining.load(Ordering::Relaxed).then_some("draining");
         let redis = (self.redis() == Some(false)).then_some("redis");
-        draining.into_iter().chain(redis).collect()
+        let keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys()).then_some("keys");
+        draining.into_iter().chain(redis).chain(keys).collect()
     }
 }
 

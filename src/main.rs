@@ -71,7 +71,7 @@ async fn run(config: &Config) -> std::io::Result<()> {
     let address = app.address();
     tracing::info!(url = format!("http://{address}"), "listening");
     if config.mode == Mode::Development {
-        println!("{}", cli::welcome(address));
+        println!("{}", cli::welcome(address, config.auth.secret.is_some()));
     }
     app.run(async {
         if let Err(error) = Lifecycle::asked_to_end().await {

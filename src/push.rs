@@ -1,19 +1,66 @@
-//! Wakes devices that are not connected.
+//! Wakes devices that are not connected, and tells them when there is nothing to wake up for any more.
 //!
-//! What it does not do: it does not decide who is woken, and nobody waits for it.
+//! What it does not do: it does not decide who rings and who stops, and nobody waits for it.
 
 mod disabled;
 
 pub use disabled::Disabled;
 
-use crate::call::{Text, Wake};
-use crate::ids::UserId;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::call::{Call, Wake};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, UserId};
 
 /// A way to wake devices.
 pub trait Push: Send + Sync {
-    /// Whether a device with this push token could be woken.
-    fn can_reach(&self, push_token: Option<&Text>) -> bool;
+    /// Whether a device with these push tokens could be woken.
+    fn can_reach(&self, tokens: &PushTokens) -> bool;
 
-    /// Starts waking the devices of `user`. Returns at once; what becomes of it is the push service's affair.
-    fn wake(&self, user: &UserId, wake: Wake);
+    /// Starts telling the devices of a user. Returns at once; what becomes of it is the push service's affair.
+    fn wake(&self, wakeup: Wakeup);
+}
+
+/// What the devices of a user are to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wakeup {
+    /// Whose devices.
+    pub user: UserId,
+    /// The call, as it is when they are to be told.
+    pub call: Arc<Call>,
+    /// What about it.
+    pub wake: Wake,
+}
+
+/// A device that may be told something by push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its id.
+    pub device: DeviceId,
+    /// Whether it is connected to any node.
+    pub is_connected: bool,
+    /// Where it is reached.
+    pub tokens: PushTokens,
+    /// When it registered or was seen last.
+    pub seen_at: Timestamp,
+}
+
+/// What cannot be known at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the devices cannot be looked up")]
+pub struct Unknown;
+
+/// Knows the devices of users, and the calls they are woken for.
+#[async_trait]
+pub trait Recipients: Send + Sync {
+    /// The devices of `user`.
+    async fn of(&self, user: &UserId) -> Result<Vec<Recipient>, Unknown>;
+
+    /// Whether a call still rings.
+    async fn is_ringing(&self, call: CallId) -> Result<bool, Unknown>;
+
+    /// A push service says that a token reaches nobody any more. It is forgotten, if the device has it still.
+    async fn forget(&self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken);
 }

@@ -24,7 +24,7 @@ pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
 use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored};
-use crate::call::{Actor, Audience, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
+use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
 use crate::protocol::{Reachability, Signal, SignalRequest};
@@ -167,6 +167,14 @@ impl Switchboard {
         Err(Failure::Contended)
     }
 
+    /// A call that is going on, or was over not long ago.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, Unavailable> {
+        Ok(self.backplane.load(id).await?.map(|stored| stored.call))
+    }
+
     /// Whether the device of `actor` takes part in a call.
     ///
     /// # Errors
@@ -206,7 +214,7 @@ impl Switchboard {
     fn reachability(&self, devices: &[Device]) -> Reachability {
         if devices.iter().any(|device| device.is_connected) {
             Reachability::Online
-        } else if devices.iter().any(|device| self.push.can_reach(device.push_token.as_ref())) {
+        } else if devices.iter().any(|device| self.push.can_reach(&device.tokens)) {
             Reachability::Push
         } else {
             Reachability::None

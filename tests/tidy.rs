@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("turn", &["config"]),
     ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard", "turn"]),
-    ("http", &["auth", "config", "lifecycle", "telemetry", "turn"]),
+    ("http", &["auth", "call", "config", "lifecycle", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 
@@ -55,6 +55,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth"]),
+    ("reqwest::", &["src/auth/key_server", "src/push"]),
 ];
 
 /// Rooms that never name a path.

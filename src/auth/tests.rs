@@ -2,9 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
 use serde_json::json;
-
-use jsonwebtoken::Algorithm;
 
 use super::*;
 use crate::config::Config;
@@ -18,7 +17,12 @@ fn authenticator(clock: Clock) -> Authenticator {
 }
 
 fn authenticate(token: &str) -> Result<Identity, AuthError> {
-    authenticator(stopped()).authenticate(Some(token))
+    outcome(&authenticator(stopped()), Some(token))
+}
+
+/// What is signed with the secret has nothing to wait for.
+fn outcome(authenticator: &Authenticator, token: Option<&str>) -> Result<Identity, AuthError> {
+    authenticator.authenticate(token, Duration::ZERO).now_or_never().unwrap()
 }
 
 /// Close enough to stopped: without a runtime tokio's clock is the system's, so bounds below are whole minutes.
@@ -40,18 +44,25 @@ fn user_of(claims: &Value) -> Result<String, AuthError> {
 
 #[test]
 fn messages_are_those_of_the_contract() {
-    let errors = [AuthError::Missing, AuthError::Invalid, AuthError::Expired, AuthError::NotYetValid];
+    let errors =
+        [AuthError::Missing, AuthError::Invalid, AuthError::Expired, AuthError::NotYetValid, AuthError::Unavailable];
     assert_eq!(
         errors.map(|error| error.to_string()),
-        ["Authentication required", "Invalid token", "Token expired", "Authentication failed"]
+        [
+            "Authentication required",
+            "Invalid token",
+            "Token expired",
+            "Authentication failed",
+            "Temporarily unavailable"
+        ]
     );
 }
 
 #[test]
 fn without_a_token_nobody_is_named() {
     let authenticator = authenticator(stopped());
-    assert_eq!(authenticator.authenticate(None), Err(AuthError::Missing));
-    let outcome = |token| authenticator.authenticate_handshake(&token);
+    assert_eq!(outcome(&authenticator, None), Err(AuthError::Missing));
+    let outcome = |token| authenticator.authenticate_handshake(&token, Duration::ZERO).now_or_never().unwrap();
     assert_eq!(outcome(HandshakeToken::Missing), Err(AuthError::Missing));
     assert_eq!(outcome(HandshakeToken::Malformed), Err(AuthError::Invalid));
     let good = HandshakeToken::Token(token(&json!({ "userId": "alice" })));
@@ -161,14 +172,14 @@ fn nbf_counts_and_iat_aud_and_iss_do_not() {
 async fn a_minted_token_lives_exactly_its_lifetime() {
     let authenticator = authenticator(Clock::following_tokio(NOW));
     let alice = UserId::parse("alice").unwrap();
-    let token = authenticator.mint(&alice, Duration::from_secs(60));
-    let identity = authenticator.authenticate(Some(&token)).unwrap();
+    let token = authenticator.mint(&alice, Duration::from_secs(60)).unwrap();
+    let identity = outcome(&authenticator, Some(&token)).unwrap();
     assert_eq!(identity, Identity { user: alice, expires_at: Some(NOW.plus(Duration::from_secs(60))) });
 
     tokio::time::advance(Duration::from_millis(59_999)).await;
-    assert!(authenticator.authenticate(Some(&token)).is_ok());
+    assert!(outcome(&authenticator, Some(&token)).is_ok());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(authenticator.authenticate(Some(&token)), Err(AuthError::Expired));
+    assert_eq!(outcome(&authenticator, Some(&token)), Err(AuthError::Expired));
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::call::{
     Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
 };
 use crate::clock::Timestamp;
-use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
 use crate::protocol::{Media, Signal, SignalKind};
 
 /// How much the backplane under test keeps.
@@ -98,6 +98,9 @@ macro_rules! conformance {
             devices::an_unnamed_callee_is_found_again,
             devices::an_unnamed_device_is_found_only_if_a_call_waits_for_it,
             devices::a_push_token_is_kept_until_there_is_a_newer_one,
+            devices::a_push_token_belongs_to_one_device,
+            devices::a_dead_push_token_is_forgotten,
+            devices::a_device_that_can_be_woken_is_remembered_for_longer,
             devices::devices_that_stay_away_are_forgotten,
             due::a_deadline_is_named_on_time,
             due::what_was_not_dealt_with_is_named_again,
@@ -381,7 +384,7 @@ pub(crate) fn registration(
         device: device_name.map(device),
         session: session(session_name),
         platform: None,
-        push_token: None,
+        tokens: PushTokens::default(),
         at,
     }
 }

@@ -22,7 +22,7 @@ use crate::backplane::{
     Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 
 use calls::Records;
 use users::Users;
@@ -194,6 +194,17 @@ impl Directory for Node {
     async fn renew(&self, _: &Registration, _: &DeviceId, _: Position) -> Result<Renewed, Unavailable> {
         // Nothing is lost, and a session that is displaced is told at once.
         Ok(Renewed::Held)
+    }
+
+    async fn forget_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        kind: PushTokenKind,
+        token: &PushToken,
+    ) -> Result<(), Unavailable> {
+        self.memory.state.lock().users.forget_token(user, device, kind, token);
+        Ok(())
     }
 
     async fn note_unregistered(&self, _: &UserId, _: &SessionId) -> Result<(), Unavailable> {

@@ -95,11 +95,29 @@ pub enum Elsewhere {
     Declined,
 }
 
-/// What a device that is not connected is woken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a device that is not connected is told about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// A call rings.
-    Ring(CallId),
-    /// It rings no more.
-    Stop(CallId),
+    /// It rings.
+    Ring,
+    /// It rings no more, and this is why.
+    Stop {
+        /// Why.
+        why: Silence,
+        /// The device that knows already: it answered, or declined.
+        except: Option<DeviceId>,
+    },
+    /// It was missed.
+    Missed,
+}
+
+/// Why a device rings no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The caller hung up, or was lost.
+    Cancelled,
+    /// Nobody answered in time.
+    TimedOut,
+    /// Another device answered, or declined.
+    Elsewhere(Elsewhere),
 }

@@ -76,7 +76,7 @@ impl Call {
         };
         let effects = vec![
             self.tell(&self.callee, Audience::All, now, incoming),
-            Effect::Wake { user: self.callee.clone(), wake: Wake::Ring(self.id) },
+            Effect::Wake { user: self.callee.clone(), wake: Wake::Ring },
         ];
         Transition { call: self, effects }
     }

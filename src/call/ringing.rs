@@ -2,7 +2,7 @@
 
 use crate::call::{
     Accepted, Actor, Audience, Call, Command, Decision, Effect, Elsewhere, EndReason, Event, Hangup, Outcome, Refusal,
-    Ringing, Rules, State, Text, Transition, Wake,
+    Ringing, Rules, Silence, State, Text, Transition, Wake,
 };
 use crate::clock::Timestamp;
 
@@ -51,20 +51,20 @@ impl Call {
             caller_given_up_at: ringing.caller_given_up_at.map(|_| now.plus(rules.away_timeout)),
             callee_given_up_at: None,
         };
-        let effects = vec![
+        let mut effects = vec![
             self.tell_caller(now, Event::Accepted { callee: self.callee.clone() }),
             self.tell_others_of_callee(by, Elsewhere::Answered, now),
-            self.stop_ringing(),
         ];
+        effects.extend(self.stop_others(by, Elsewhere::Answered));
         Transition::changed(Call { state: State::Accepted(accepted), ..self.clone() }, effects)
     }
 
     fn reject(&self, by: &Actor, reason: Option<Text>, now: Timestamp) -> Decision {
-        let effects = vec![
+        let mut effects = vec![
             self.tell_caller(now, Event::Rejected { callee: self.callee.clone(), reason }),
             self.tell_others_of_callee(by, Elsewhere::Declined, now),
-            self.stop_ringing(),
         ];
+        effects.extend(self.stop_others(by, Elsewhere::Declined));
         Transition::changed(self.over(now, Outcome::Rejected), effects)
     }
 
@@ -81,16 +81,18 @@ impl Call {
         if by.user == self.caller.user && by.registered && by.device != self.caller.device {
             effects.push(self.tell_caller(now, ended));
         }
-        effects.push(self.stop_ringing());
+        if by.user == self.caller.user {
+            effects.extend(self.stop_all(Silence::Cancelled));
+        } else {
+            effects.extend(self.stop_others(by, Elsewhere::Declined));
+        }
         Ok(Transition::changed(self.over(now, Outcome::Ended(reason)), effects))
     }
 
     fn time_out(&self, now: Timestamp) -> Decision {
-        let effects = vec![
-            self.tell_caller(now, Event::NoAnswer),
-            self.tell(&self.callee, Audience::All, now, Event::Missed),
-            self.stop_ringing(),
-        ];
+        let mut effects =
+            vec![self.tell_caller(now, Event::NoAnswer), self.tell(&self.callee, Audience::All, now, Event::Missed)];
+        effects.extend(self.stop_all(Silence::TimedOut));
         Transition::changed(self.over(now, Outcome::TimedOut), effects)
     }
 
@@ -111,11 +113,9 @@ impl Call {
 
     fn caller_stayed_away(&self, now: Timestamp) -> Decision {
         let ended = Event::Ended { ended_by: Some(self.caller.user.clone()), reason: EndReason::ConnectionLost };
-        let effects = vec![
-            self.tell(&self.callee, Audience::All, now, ended.clone()),
-            self.tell_caller(now, ended),
-            self.stop_ringing(),
-        ];
+        let mut effects =
+            vec![self.tell(&self.callee, Audience::All, now, ended.clone()), self.tell_caller(now, ended)];
+        effects.extend(self.stop_all(Silence::Cancelled));
         Transition::changed(self.over(now, Outcome::Ended(EndReason::ConnectionLost)), effects)
     }
 
@@ -123,8 +123,17 @@ impl Call {
         self.tell(&self.callee, Audience::Except(by.device.clone()), now, Event::Cancelled(elsewhere))
     }
 
-    fn stop_ringing(&self) -> Effect {
-        Effect::Wake { user: self.callee.clone(), wake: Wake::Stop(self.id) }
+    /// Nobody has answered: every device of the callee rings no more, and has missed a call.
+    fn stop_all(&self, why: Silence) -> [Effect; 2] {
+        let wake = |wake| Effect::Wake { user: self.callee.clone(), wake };
+        [wake(Wake::Stop { why, except: None }), wake(Wake::Missed)]
+    }
+
+    /// The other devices of the callee ring no more. Which devices those are nobody knows if the one that acts has not
+    /// registered: better one that rings on until its time than one that takes its own answer for that of another.
+    fn stop_others(&self, by: &Actor, elsewhere: Elsewhere) -> Option<Effect> {
+        let wake = Wake::Stop { why: Silence::Elsewhere(elsewhere), except: Some(by.device.clone()) };
+        by.registered.then(|| Effect::Wake { user: self.callee.clone(), wake })
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::call::{
     Accepted, Actor, Audience, Call, CallType, CallerDisplay, Command, Decision, Effect, Elsewhere, EndReason, Event,
-    Hangup, Notice, Outcome, Party, Refusal, Ringing, Rules, State, Text, Wake,
+    Hangup, Notice, Outcome, Party, Refusal, Ringing, Rules, Silence, State, Text, Wake,
 };
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, UserId};
@@ -103,8 +103,27 @@ fn bob_except(except: &str, elsewhere: Elsewhere) -> Effect {
     tell("bob", Audience::Except(device(except)), Event::Cancelled(elsewhere))
 }
 
-fn stop_waking() -> Effect {
-    Effect::Wake { user: user("bob"), wake: Wake::Stop(call_id()) }
+fn wake(wake: Wake) -> Effect {
+    Effect::Wake { user: user("bob"), wake }
+}
+
+/// No device of Bob rings any more.
+fn stopped(why: Silence) -> Effect {
+    wake(Wake::Stop { why, except: None })
+}
+
+fn missed() -> Effect {
+    wake(Wake::Missed)
+}
+
+/// The other devices of Bob ring no more: this one has answered.
+fn others_answered(except: &str) -> Effect {
+    wake(Wake::Stop { why: Silence::Elsewhere(Elsewhere::Answered), except: Some(device(except)) })
+}
+
+/// The same, declined.
+fn others_declined(except: &str) -> Effect {
+    wake(Wake::Stop { why: Silence::Elsewhere(Elsewhere::Declined), except: Some(device(except)) })
 }
 
 fn accepted_event() -> Event {

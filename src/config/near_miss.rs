@@ -5,7 +5,7 @@
 
 use super::variables::variables;
 
-const PREFIXES: [&str; 5] = ["CALL_", "SOCKET_", "TURN_", "INBOX_", "EVENT_"];
+const PREFIXES: [&str; 6] = ["CALL_", "SOCKET_", "TURN_", "INBOX_", "EVENT_", "JWT_"];
 const MOST_EDITS: usize = 2;
 
 /// The variable that `name` was probably meant to be, or `None` if it is one of ours or unlike all of them.
@@ -51,7 +51,8 @@ mod tests {
         assert_eq!(meant_by("CALL_RING_TIMOUT"), Some("CALL_RING_TIMEOUT"));
         assert_eq!(meant_by("SOCKET_PING_INTERVALL"), Some("SOCKET_PING_INTERVAL"));
         assert_eq!(meant_by("TURN_SERVERURL"), Some("TURN_SERVER_URL"));
-        let strangers = ["CALL_TTL", "TURN_PORT", "TURN_SERVICE_HOST", "EVENT_STORE_URL", "PROT"];
+        assert_eq!(meant_by("JWT_AUDIENC"), Some("JWT_AUDIENCE"));
+        let strangers = ["CALL_TTL", "TURN_PORT", "TURN_SERVICE_HOST", "EVENT_STORE_URL", "JWT_EXPIRES_IN", "PROT"];
         for stranger in strangers {
             assert_eq!(meant_by(stranger), None, "{stranger}");
         }

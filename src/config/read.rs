@@ -5,12 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use rand::RngCore;
-use secrecy::{ExposeSecret, SecretString};
 use tracing::Level;
 
+use super::auth::auth_config;
 use super::ice::ice_config;
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
@@ -18,7 +15,7 @@ use super::reader::{Reader, comma_list};
 use super::redis::{is_injected, names_a_server, redis_config};
 use super::variables::{Section, variables};
 use super::{
-    AuthConfig, BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
+    BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
     ServerConfig, SocketConfig,
 };
 
@@ -26,9 +23,6 @@ use super::{
 /// is no elsewhere.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const EMBEDDED_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
-const SECRET_BYTES_MIN: usize = 32;
 
 /// The configuration that `vars` describe.
 ///
@@ -47,7 +41,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         mode,
         server: server(&mut reader, &backplane),
         backplane,
-        auth: auth(&mut reader, mode, &mut warnings),
+        auth: auth_config(&mut reader, mode, &mut warnings),
         push_configured: push(&reader, &mut warnings),
         ice: ice_config(&mut reader, &mut warnings),
         call: call(&mut reader),
@@ -133,42 +127,6 @@ fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Bac
 
 fn is_of(section: Section, name: &str) -> bool {
     variables().iter().any(|variable| variable.section == section && variable.name == name)
-}
-
-fn auth(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> AuthConfig {
-    let given = reader.text("JWT_SECRET").map(SecretString::from);
-    match (&given, mode) {
-        (None, Mode::Production) => {
-            reader.conflict("JWT_SECRET", "NODE_ENV=production needs it; `openssl rand -base64 32` makes one");
-        }
-        (Some(secret), Mode::Production) if secret.expose_secret().len() < SECRET_BYTES_MIN => {
-            warnings.push(format!(
-                "JWT_SECRET is shorter than {SECRET_BYTES_MIN} bytes and may be guessed from any one token"
-            ));
-        }
-        (Some(_), Mode::Development) => warnings.push(
-            "NODE_ENV=development: the demo page hands a token for any user to whoever reaches this port; \
-             NODE_ENV=production turns that off"
-                .into(),
-        ),
-        (Some(_), Mode::Production) | (None, Mode::Development) => {}
-    }
-    let required = reader.flag("AUTH_REQUIRED");
-    if !required {
-        warnings.push("AUTH_REQUIRED=false: ANYBODY MAY CONNECT WITHOUT A TOKEN AND TAKE THE CALLS OF ANY USER".into());
-    }
-    AuthConfig {
-        secret_generated: given.is_none(),
-        secret: given.unwrap_or_else(generated_secret),
-        token_lifetime: reader.duration("JWT_EXPIRY"),
-        required,
-    }
-}
-
-fn generated_secret() -> SecretString {
-    let mut bytes = [0; SECRET_BYTES_MIN];
-    rand::rngs::OsRng.fill_bytes(&mut bytes);
-    STANDARD_NO_PAD.encode(bytes).into()
 }
 
 fn push(reader: &Reader, warnings: &mut Vec<String>) -> bool {

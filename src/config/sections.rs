@@ -13,7 +13,7 @@ use tracing::Level;
 pub enum Mode {
     /// Starts with nothing set, makes its own secret and shows the demo page.
     Development,
-    /// Insists on a secret and a named backplane, and has no demo.
+    /// Insists on a secret or public keys and a named backplane, and has no demo.
     Production,
 }
 
@@ -114,19 +114,6 @@ pub struct RedisTls {
     pub ca: Option<PathBuf>,
     /// PEM files of the certificate that is shown and of its key.
     pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// Tokens.
-#[derive(Clone, Debug)]
-pub struct AuthConfig {
-    /// The HMAC key tokens are signed with.
-    pub secret: SecretString,
-    /// Whether the secret was made up at this start, so that no token outlives the process.
-    pub secret_generated: bool,
-    /// Lifetime of the tokens this program makes.
-    pub token_lifetime: Duration,
-    /// Whether a connection without a token is refused.
-    pub required: bool,
 }
 
 /// STUN and TURN.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl, Seconds,
-    Secret, Servers, StunUrl, Text, TurnRegions, TurnUrls,
+    Address, Choice, Choices, Flag, Host, KeysUrl, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable,
+    RedisUrl, Seconds, Secret, Servers, StunUrl, Text, Texts, TurnRegions, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -101,6 +101,8 @@ impl fmt::Display for Fallback {
 pub enum Kind {
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Some of these words.
+    Choices(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
     /// An IP address.
@@ -131,6 +133,10 @@ pub enum Kind {
     Path,
     /// Any text.
     Text,
+    /// Texts without commas.
+    Texts,
+    /// Where the keys of an identity provider are.
+    KeysUrl,
     /// Text without control characters, of this many characters at most.
     Printable(usize),
     /// Any text, never shown.
@@ -145,6 +151,7 @@ impl Kind {
         match self {
             Choice([one, other]) => format!("{one} or {other}"),
             Choice(words) => format!("one of {}", words.join(", ")),
+            Choices(words) => format!("some of {}, separated by commas", words.join(", ")),
             Flag => "true or false".into(),
             Address => "an IP address such as 0.0.0.0 or ::1".into(),
             Host => "a host name or an IP address".into(),
@@ -163,6 +170,8 @@ impl Kind {
             }
             Path => "a path".into(),
             Text => "text".into(),
+            Texts => "text, or several separated by commas".into(),
+            KeysUrl => "a URL that starts with https://; http:// is for this machine, and for development".into(),
             Printable(most) => format!("printable text up to {most} characters"),
             Secret => "a secret text".into(),
             RedisUrl => "a secret URL that starts with redis://, rediss:// or unix://".into(),
@@ -188,6 +197,11 @@ const GIB: u64 = 1 << 30;
 
 pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "http", "verbose", "debug", "silly", "trace"];
 
+/// How tokens may be signed: with a secret, or with a key that has a public half.
+pub(super) const HMAC_ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512"];
+pub(super) const ALGORITHMS: &[&str] =
+    &["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
 /// Every variable, in the order of the documentation.
 pub fn variables() -> &'static [Variable] {
     VARIABLES
@@ -195,7 +209,7 @@ pub fn variables() -> &'static [Variable] {
 
 #[rustfmt::skip]
 const VARIABLES: &[Variable] = &[
-    var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` and on Redis or `BACKPLANE=embedded`, and has no demo page"),
+    var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` or public keys and on Redis or `BACKPLANE=embedded`, and has no demo page"),
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
@@ -225,7 +239,12 @@ const VARIABLES: &[Variable] = &[
     var(Backplane, "REDIS_KEY_PREFIX", Unset, Printable(64), "What the name of every Redis key begins with, the same on all nodes"),
     var(Backplane, "REDIS_TIMEOUT", Value("800"), Milliseconds(50, 10_000), "The longest wait for Redis before a request is refused"),
 
-    var(Auth, "JWT_SECRET", Chosen("made up at each start; required in production"), Secret, "The HMAC key of the tokens (HS256, HS384, HS512), best 32 random bytes or more"),
+    var(Auth, "JWT_SECRET", Chosen("made up at each start if there are no public keys either; production needs one or the other"), Secret, "The HMAC key of the tokens (HS256, HS384, HS512), best 32 random bytes or more"),
+    var(Auth, "JWT_JWKS_URL", Unset, KeysUrl, "Where an identity provider publishes the keys of its tokens (JWKS)"),
+    var(Auth, "JWT_PUBLIC_KEY_PATH", Unset, Path, "PEM file of the public key, or keys, of the tokens"),
+    var(Auth, "JWT_ALGORITHMS", Chosen("HS256, HS384, HS512 with `JWT_SECRET`; RS256, ES256, EdDSA with public keys"), Choices(ALGORITHMS), "The algorithms a token may be signed by; any other is refused"),
+    var(Auth, "JWT_ISSUER", Unset, Texts, "What `iss` of a token has to be; with several, one of them"),
+    var(Auth, "JWT_AUDIENCE", Unset, Texts, "What `aud` of a token has to be or contain; with several, one of them"),
     var(Auth, "JWT_EXPIRY", Value("7d"), Lifetime, "Lifetime of tokens made by `switchboard token` and the demo page"),
     var(Auth, "AUTH_REQUIRED", Value("true"), Flag, "`false` lets apps connect without a token and be whoever they say: for a migration only"),
 

@@ -76,12 +76,14 @@ impl Demo {
         let Some(user) = request.and_then(|request| UserId::parse(&request.user_id)) else {
             return refusal(StatusCode::BAD_REQUEST, "Invalid user ID");
         };
-        let answer = TokenAnswer {
-            success: true,
-            user_id: user.as_str(),
-            token: state.authenticator.mint(&user, self.token_lifetime),
-            expires_in: self.token_lifetime.as_secs(),
+        let Some(token) = state.authenticator.mint(&user, self.token_lifetime) else {
+            return refusal(
+                StatusCode::FORBIDDEN,
+                "This server has no JWT_SECRET: tokens come from the identity provider",
+            );
         };
+        let answer =
+            TokenAnswer { success: true, user_id: user.as_str(), token, expires_in: self.token_lifetime.as_secs() };
         let mut response = json(StatusCode::OK, answer);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
@@ -132,12 +134,21 @@ mod tests {
         assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
         let answer = answer.json();
         assert_eq!((&answer["userId"], &answer["expiresIn"]), (&json!("alice"), &json!(1800)));
-        let identity = server.state.authenticator.authenticate(answer["token"].as_str()).unwrap();
+        let token = answer["token"].as_str();
+        let identity = server.state.authenticator.authenticate(token, Duration::ZERO).await.unwrap();
         assert_eq!(identity.user.as_str(), "alice");
         for bad in ["", "{}", r#"{"userId":7}"#, r#"{"userId":" "}"#] {
             assert_eq!(ask_token(&server, bad).await.status, 400, "{bad}");
         }
         assert_eq!(server.get("/demo/token").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn where_an_identity_provider_makes_the_tokens_the_page_gets_none() {
+        let server = server([("JWT_JWKS_URL", "https://id.example.org/keys")]);
+        let answer = ask_token(&server, r#"{"userId":"alice"}"#).await;
+        let error = "This server has no JWT_SECRET: tokens come from the identity provider";
+        assert_eq!((answer.status, answer.json()), (403, json!({ "success": false, "error": error })));
     }
 
     #[tokio::test]

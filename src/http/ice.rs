@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::HttpState;
 use super::answer::{json, refusal};
-use crate::auth::AuthError;
+use super::request::{bearer, parameter};
+use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::ids::is_valid_id;
 use crate::turn::{ANONYMOUS, IceServer};
+
+/// When to ask again if the keys of the identity provider cannot be had.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +36,7 @@ pub(super) async fn ice_servers(
 ) -> Response {
     let query = query.as_deref().unwrap_or_default();
     let region = state.ice_servers.region(parameter(query, "region").as_deref());
-    let ice_servers = match requester(&state, &headers, query) {
+    let ice_servers = match requester(&state, &headers, query).await {
         Ok(Some(user)) => state.ice_servers.for_user(&user, region),
         Ok(None) => state.ice_servers.stun_only(),
         Err(refused) => return refused.into_response(),
@@ -52,6 +56,11 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
+            Self::Token(error @ AuthError::Unavailable) => {
+                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                response
+            }
             Self::Token(error) => {
                 let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -63,7 +72,7 @@ impl IntoResponse for Refused {
 }
 
 /// The user whom TURN credentials may be made for, if any.
-fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
+async fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
     if state.ice_servers.is_public() {
         let user = parameter(query, "userId").unwrap_or_else(|| ANONYMOUS.to_owned());
         return if is_valid_id(&user) { Ok(Some(user)) } else { Err(Refused::UserId) };
@@ -71,21 +80,8 @@ fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Opti
     let Some(token) = bearer(headers).or_else(|| parameter(query, "token")) else {
         return Ok(None);
     };
-    let identity = state.authenticator.authenticate(Some(&token)).map_err(Refused::Token)?;
+    let identity = state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await.map_err(Refused::Token)?;
     Ok(Some(identity.user.as_str().to_owned()))
-}
-
-/// The token of an `Authorization: Bearer` header. Other schemes are for proxies, so they count as none.
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
-}
-
-/// The first parameter of that name, decoded; `None` if it is absent or empty.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name)?;
-    (!value.is_empty()).then(|| value.into_owned())
 }
 
 #[cfg(test)]
@@ -105,7 +101,7 @@ mod tests {
 
     fn token(server: &Server, user: &str) -> String {
         let user = UserId::parse(user).unwrap();
-        server.state.authenticator.mint(&user, Duration::from_secs(60))
+        server.state.authenticator.mint(&user, Duration::from_secs(60)).unwrap()
     }
 
     fn username(answer: &Value) -> Option<&str> {

@@ -115,6 +115,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_can_check_no_token_is_not_ready() {
+        let readiness = |has_keys| Readiness::new(None).needing_keys(Arc::new(move || has_keys));
+        let answer = server_with([], readiness(false)).get("/readyz").await;
+        assert_eq!((answer.status, answer.json()), (503, json!({ "status": "not_ready", "reasons": ["keys"] })));
+        assert_eq!(server_with([], readiness(true)).get("/readyz").await.status, 200);
+    }
+
+    #[tokio::test]
     async fn info_is_as_documented() {
         let expected = json!({
             "name": "WebRTC Signaling Server",

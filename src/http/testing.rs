@@ -1,24 +1,40 @@
 //! A server to ask, without a socket.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
+use parking_lot::Mutex;
 use tower::ServiceExt;
 
-use super::{HttpState, router};
-use crate::auth::Authenticator;
+use super::{Calls, HttpState, NotNow, router};
+use crate::auth::{Authenticator, CallTokens};
+use crate::call::Call;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::ids::CallId;
 use crate::lifecycle::Readiness;
 use crate::turn::IceServers;
 
 /// A server with its state.
 pub(super) struct Server {
     pub(super) state: HttpState,
+    pub(super) calls: Arc<Known>,
     router: Router,
+}
+
+/// The calls there are; `None` for one that cannot be looked up.
+pub(super) type Known = Mutex<HashMap<CallId, Option<Arc<Call>>>>;
+
+#[async_trait]
+impl Calls for Known {
+    async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, NotNow> {
+        self.lock().get(&id).cloned().map(|known| known.ok_or(NotNow)).transpose()
+    }
 }
 
 /// An answer, read to its end.
@@ -39,8 +55,10 @@ pub(super) fn server_with<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>
     let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
     let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
     let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
-    let state = HttpState::new(&config, authenticator, ice_servers, clock, readiness);
-    Server { router: router(state.clone()), state }
+    let call_tokens = CallTokens::new(&"call-secret".into(), clock);
+    let calls: Arc<Known> = Arc::default();
+    let state = HttpState::new(&config, authenticator, ice_servers, call_tokens, calls.clone(), clock, readiness);
+    Server { router: router(state.clone()), state, calls }
 }
 
 impl Server {

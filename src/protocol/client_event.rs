@@ -10,15 +10,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::call::{CallType, CallerDisplay, Text};
-use crate::ids::{CallId, DeviceId, EventId, RequestId, UserId};
-use crate::protocol::fields::{Field, call_id, is_absent, optional_text, request_id, string};
+use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, UserId};
+use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
 use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
 use crate::protocol::{Code, Media, Problem, SignalKind};
 
 /// Longest avatar, in characters: usually the address of a picture.
 const MAX_AVATAR_CHARS: usize = 2048;
-/// Longest push token, in characters: FCM's are about 160 today.
-const MAX_PUSH_TOKEN_CHARS: usize = 4096;
 /// Longest access token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
 
@@ -68,7 +66,7 @@ pub struct Registration {
     /// "android", "ios", "web", anything.
     pub platform: Option<Text>,
     /// Where a push reaches this device.
-    pub push_token: Option<Text>,
+    pub tokens: PushTokens,
     /// The last event this device has dealt with.
     pub last_event: Option<EventId>,
 }
@@ -259,7 +257,10 @@ fn register(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         user,
         device,
         platform: optional_text(fields.platform, "platform", Text::MAX_CHARS)?,
-        push_token: optional_text(fields.fcm_token, "fcmToken", MAX_PUSH_TOKEN_CHARS)?,
+        tokens: PushTokens {
+            fcm: push_token(fields.fcm_token, "fcmToken")?,
+            apns_voip: push_token(fields.apns_voip_token, "apnsVoipToken")?,
+        },
         last_event,
     }))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::call::Text;
-use crate::ids::{CallId, RequestId};
+use crate::ids::{CallId, PushToken, RequestId};
 use crate::protocol::Problem;
 
 /// A field as it came: absent, or some JSON.
@@ -30,6 +30,16 @@ pub(super) fn optional_text(field: Field<'_>, name: &str, max_chars: usize) -> R
     }
     let text = string(field).ok_or_else(|| Problem::invalid(name))?;
     Text::parse_up_to(&text, max_chars).map(Some).ok_or_else(|| Problem::invalid(name))
+}
+
+/// An optional push token; an empty one is none, as apps send that have none yet.
+pub(super) fn push_token(field: Field<'_>, name: &str) -> Result<Option<PushToken>, Problem> {
+    match optional_text(field, name, PushToken::MAX_CHARS)? {
+        Some(text) if !text.as_str().is_empty() => {
+            PushToken::parse(text.as_str()).map(Some).ok_or_else(|| Problem::invalid(name))
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// An optional request id.

@@ -1,17 +1,16 @@
 //! No push service: only connected devices ring.
 
-use crate::call::{Text, Wake};
-use crate::ids::UserId;
-use crate::push::Push;
+use crate::ids::PushTokens;
+use crate::push::{Push, Wakeup};
 
 /// Wakes nobody.
 #[derive(Clone, Copy, Debug)]
 pub struct Disabled;
 
 impl Push for Disabled {
-    fn can_reach(&self, _: Option<&Text>) -> bool {
+    fn can_reach(&self, _: &PushTokens) -> bool {
         false
     }
 
-    fn wake(&self, _: &UserId, _: Wake) {}
+    fn wake(&self, _: Wakeup) {}
 }

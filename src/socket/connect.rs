@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{ConnectMiddleware, DisconnectHandler, MessageHandler, Value};
@@ -11,6 +12,11 @@ use crate::auth::{AuthError, HandshakeToken, Identity, token_from_handshake};
 use crate::ids::SessionId;
 use crate::socket::hub::{Hub, TooManyConnections};
 use crate::socket::session::Session;
+use crate::socket::wire::Wire;
+
+/// How long a client waits for the key of its token to be fetched before it is sent away. It comes back a second later, so this
+/// sets how often it does while the keys cannot be had.
+const KEY_PATIENCE: Duration = Duration::from_secs(5);
 
 type Verdict = Result<(), Box<dyn fmt::Display + Send>>;
 
@@ -21,18 +27,35 @@ pub(super) struct Admission(pub(super) Arc<Hub>);
 
 impl ConnectMiddleware<LocalAdapter, Admission> for Admission {
     async fn call<'a>(&'a self, socket: Arc<Socket>, auth: &'a Option<Value>) -> Verdict {
-        let identity = identify(&self.0, &socket, auth.as_ref()).map_err(|error| Box::new(error) as _)?;
+        let identity = match identify(&self.0, &socket, auth.as_ref()).await {
+            Err(error @ AuthError::Unavailable) => {
+                // A stock client takes every refusal for final; it comes back when its connection breaks.
+                self.send_back(&socket).await;
+                return Err(Box::new(error));
+            }
+            identified => identified.map_err(|error| Box::new(error) as _)?,
+        };
         admit(&self.0, &socket, identity).map_err(|error| Box::new(error) as _)
     }
 }
 
-fn identify(hub: &Hub, socket: &Socket, auth: Option<&Value>) -> Result<Option<Identity>, AuthError> {
+impl Admission {
+    /// Breaks the connection of a client that may be let in a little later.
+    async fn send_back(&self, socket: &Arc<Socket>) {
+        if let Some(id) = SessionId::parse(socket.id.as_str()) {
+            let wire = Wire::new(id, socket, &self.0);
+            wire.close_transport_at_once().await;
+        }
+    }
+}
+
+async fn identify(hub: &Hub, socket: &Socket, auth: Option<&Value>) -> Result<Option<Identity>, AuthError> {
     let auth = auth.and_then(Value::as_str).and_then(|auth| serde_json::from_str(auth).ok());
     let token = token_from_handshake(auth.as_ref(), socket.req_parts().uri.query());
     if token == HandshakeToken::Missing && !hub.settings.auth_required {
         return Ok(None);
     }
-    hub.authenticator.authenticate_handshake(&token).map(Some)
+    hub.authenticator.authenticate_handshake(&token, KEY_PATIENCE).await.map(Some)
 }
 
 fn admit(hub: &Arc<Hub>, socket: &Arc<Socket>, identity: Option<Identity>) -> Result<(), TooManyConnections> {

@@ -48,7 +48,7 @@ impl Session {
     }
 
     async fn register(&self, registration: Registration) -> Result<Outcome, Problem> {
-        let Registration { user, device, platform, push_token, last_event } = registration;
+        let Registration { user, device, platform, tokens, last_event } = registration;
         self.check_user(&user)?;
         // The same name in the same memory.
         let user = self.token_user().cloned().unwrap_or(user);
@@ -57,7 +57,7 @@ impl Session {
             device,
             session: self.id().clone(),
             platform,
-            push_token,
+            tokens,
             at: self.hub().clock.now(),
         };
         let calls = &self.hub().switchboard;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Actor, Refusal, Text};
 use crate::ids::CallId;
 use crate::protocol::{
@@ -23,7 +24,7 @@ impl Session {
             ClientEvent::Pong => reply.send(&Done::new()),
             ClientEvent::Register(registration) => self.serve_register(registration, reply, limit).await,
             ClientEvent::Unregister => self.answer(reply, within(limit, self.unregister()).await.map(|()| Done::new())),
-            ClientEvent::TokenRefresh(token) => self.answer(reply, self.refresh_token(&token)),
+            ClientEvent::TokenRefresh(token) => self.answer(reply, within(limit, self.refresh_token(&token)).await),
             ClientEvent::GetIceServers(region) => self.answer(reply, Ok(self.give_ice_servers(region.as_ref()))),
             ClientEvent::Initiate(request) => {
                 let _held = Held::new(self.seat());
@@ -85,10 +86,14 @@ impl Session {
         }
     }
 
-    fn refresh_token(&self, token: &str) -> Result<RefreshAck, Problem> {
-        let refused = |message: String| Problem::new(crate::protocol::Code::E203, message);
-        let identity =
-            self.hub().authenticator.authenticate(Some(token)).map_err(|error| refused(error.to_string()))?;
+    async fn refresh_token(&self, token: &str) -> Result<RefreshAck, Problem> {
+        let refused = |error: AuthError| match error {
+            AuthError::Unavailable => Problem::unavailable(),
+            AuthError::Missing | AuthError::Invalid | AuthError::Expired | AuthError::NotYetValid => {
+                Problem::new(crate::protocol::Code::E203, error.to_string())
+            }
+        };
+        let identity = self.hub().authenticator.authenticate(Some(token), KEY_PATIENCE).await.map_err(refused)?;
         if self.actor().is_some_and(|actor| actor.user != identity.user) {
             return Err(Problem::not_yourself());
         }

@@ -9,7 +9,6 @@ use axum::http::Request;
 use parking_lot::Mutex;
 use tower::ServiceExt;
 
-use crate::lifecycle::Lifecycle;
 use crate::listener::Connection;
 use crate::socket::engine::EngineService;
 
@@ -72,13 +71,14 @@ impl Transports {
     }
 
     /// Ends the session `sid`, which polls, as if its client had asked for it: the engine offers no other way.
-    pub(super) fn close_polling(&self, sid: &str, lifecycle: &Lifecycle) {
+    pub(super) fn close_polling(&self, sid: &str) -> impl Future<Output = ()> + use<> {
         const ENGINE_IO_CLOSE: &str = "1";
         let request = Request::post(format!("/socket.io/?EIO=4&transport=polling&sid={sid}"));
-        if let (Some(service), Ok(request)) = (self.service.get().cloned(), request.body(Body::from(ENGINE_IO_CLOSE))) {
-            lifecycle.spawn(async move {
+        let ready = self.service.get().cloned().zip(request.body(Body::from(ENGINE_IO_CLOSE)).ok());
+        async move {
+            if let Some((service, request)) = ready {
                 let _ = service.oneshot(request).await;
-            });
+            }
         }
     }
 }

@@ -142,13 +142,25 @@ impl Wire {
 
     /// Cuts the client off so that it comes back by itself.
     pub(super) fn close_transport(&self) {
+        if let Some(closing) = self.cut_off() {
+            self.lifecycle.spawn(closing);
+        }
+    }
+
+    /// The same, as the last thing that happens to it: when this returns nothing reaches the client any more.
+    pub(super) async fn close_transport_at_once(&self) {
+        if let Some(closing) = self.cut_off() {
+            closing.await;
+        }
+    }
+
+    /// Closes its connections. Where they may be somebody else's, the end of the session is still to come.
+    fn cut_off(&self) -> Option<impl Future<Output = ()> + use<>> {
         let handshake = self.websocket.as_ref().and_then(|(connection, _)| connection.upgrade());
         for connection in self.transports.claimed(self.id.as_str()).into_iter().chain(handshake) {
             connection.close();
         }
-        if self.websocket.is_none() {
-            self.transports.close_polling(self.id.as_str(), &self.lifecycle);
-        }
+        self.websocket.is_none().then(|| self.transports.close_polling(self.id.as_str()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload, Prospect, Stored, Unavailable};
 use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
 use crate::ids::CallId;
+use crate::push::Wakeup;
 use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave};
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
@@ -135,7 +136,7 @@ impl Switchboard {
         if committed == Committed::Done {
             note(call);
             for (user, wake) in wakes {
-                self.push.wake(&user, wake);
+                self.push.wake(Wakeup { user, call: call.clone(), wake });
             }
         }
         Ok(committed)

@@ -107,9 +107,7 @@ impl Switchboard {
     /// # Errors
     /// [`Unavailable`].
     pub async fn register_again(&self, seat: &Seat, registration: Registration) -> Result<(), Unavailable> {
-        if let Some(token) = &registration.push_token {
-            seat.set_push_token(token.clone());
-        }
+        seat.add_tokens(registration.tokens.clone());
         self.backplane.attach(registration).await.map(drop)
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::backplane::{Backlog, Delivery, Payload, Position, Registration};
-use crate::call::{Audience, Text};
+use crate::call::Audience;
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{DeviceId, EventId, SessionId, UserId};
+use crate::ids::{DeviceId, EventId, PushTokens, SessionId, UserId};
 use crate::switchboard::registry::Missed;
 
 /// A message counts as received when the device is heard from this much later: what is heard sooner may have been on its way
@@ -70,8 +70,8 @@ pub trait Outlet: Send + Sync {
 pub struct Seat {
     /// What the socket registered with.
     registration: Registration,
-    /// The newest token, which may be a newer one than that it registered with.
-    push_token: Mutex<Option<Text>>,
+    /// The newest tokens, which may be newer ones than those it registered with.
+    tokens: Mutex<PushTokens>,
     device: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
@@ -110,18 +110,19 @@ impl Seat {
         clock: Clock,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
-        let push_token = Mutex::new(registration.push_token.clone());
-        Self { registration, push_token, device, outlet, clock, gate: Mutex::new(gate) }
+        let tokens = Mutex::new(registration.tokens.clone());
+        Self { registration, tokens, device, outlet, clock, gate: Mutex::new(gate) }
     }
 
-    /// What the socket registered with, and its newest push token.
+    /// What the socket registered with, and its newest push tokens.
     pub(super) fn registration(&self) -> Registration {
-        Registration { push_token: self.push_token.lock().clone(), ..self.registration.clone() }
+        Registration { tokens: self.tokens.lock().clone(), ..self.registration.clone() }
     }
 
-    /// The app has a newer push token.
-    pub(super) fn set_push_token(&self, token: Text) {
-        *self.push_token.lock() = Some(token);
+    /// The app has newer push tokens.
+    pub(super) fn add_tokens(&self, newer: PushTokens) {
+        let mut tokens = self.tokens.lock();
+        *tokens = newer.or(std::mem::take(&mut tokens));
     }
 
     /// Whose it is.

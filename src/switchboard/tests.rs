@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backplane::{Memory, MemoryConfig, Payload, Registration};
-use crate::call::{Actor, CallType, CallerDisplay, Rules, Text, Wake};
+use crate::call::{Actor, CallType, CallerDisplay, Rules, Wake};
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
 use crate::protocol::{Media, ServerEvent, SignalKind, SignalRequest};
-use crate::push::Push;
+use crate::push::{Push, Wakeup};
 use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
 
 const RULES: Rules = Rules {
@@ -129,16 +129,17 @@ fn spelled(id: EventId, payload: &Payload) -> String {
 /// A push service that reaches every device with a token.
 #[derive(Default)]
 struct FakePush {
-    wakes: Mutex<Vec<(UserId, Wake)>>,
+    wakes: Mutex<Vec<(UserId, CallId, Wake)>>,
 }
 
 impl Push for FakePush {
-    fn can_reach(&self, push_token: Option<&Text>) -> bool {
-        push_token.is_some()
+    fn can_reach(&self, tokens: &PushTokens) -> bool {
+        !tokens.is_empty()
     }
 
-    fn wake(&self, user: &UserId, wake: Wake) {
-        self.wakes.lock().push((user.clone(), wake));
+    fn wake(&self, wakeup: Wakeup) {
+        let Wakeup { user, call, wake } = wakeup;
+        self.wakes.lock().push((user, call.id, wake));
     }
 }
 
@@ -260,7 +261,7 @@ fn registration(node: &Switchboard, who: &str, session: &str) -> Registration {
         device: DeviceId::parse(device_name),
         session: SessionId::parse(session).unwrap(),
         platform: None,
-        push_token: None,
+        tokens: PushTokens::default(),
         at: node.clock.now(),
     }
 }

@@ -32,6 +32,16 @@ fn identity_on_two_nodes() {
 }
 
 #[test]
+fn jwks() {
+    passes("jwks.test.mjs");
+}
+
+#[test]
+fn jwks_on_two_nodes() {
+    passes_on_two_nodes("jwks.test.mjs");
+}
+
+#[test]
 fn devices() {
     passes("devices.test.mjs");
 }

@@ -3,9 +3,8 @@
 use crate::backplane::conformance::{
     LIMITS, Lab, PATIENCE, TestNode, accepted, device, far, over, registration, ringing_from, session, user,
 };
-use crate::backplane::{Attached, Device, Position, Registration};
-use crate::call::Text;
-use crate::ids::{DeviceId, EventId};
+use crate::backplane::{Attached, PUSH_TOKEN_TTL, Position, Registration};
+use crate::ids::{DeviceId, EventId, PushToken, PushTokenKind, PushTokens};
 
 fn position(received: u64) -> Position {
     Position { received: EventId(received), described: EventId(received + 1) }
@@ -157,24 +156,81 @@ pub(crate) async fn an_unnamed_device_is_found_only_if_a_call_waits_for_it(lab: 
     assert_eq!(node.attach(&lab, None, "s7").await.device, device("s5"));
 }
 
+fn tokens(fcm: Option<&str>, apns_voip: Option<&str>) -> PushTokens {
+    let token = |text: Option<&str>| text.map(|text| PushToken::parse(text).unwrap());
+    PushTokens { fcm: token(fcm), apns_voip: token(apns_voip) }
+}
+
+async fn tokens_of(node: &TestNode, user_name: &str) -> Vec<(DeviceId, PushTokens)> {
+    let devices = node.backplane.devices(&user(user_name)).await.unwrap();
+    devices.into_iter().map(|device| (device.id, device.tokens)).collect()
+}
+
 pub(crate) async fn a_push_token_is_kept_until_there_is_a_newer_one(lab: impl Lab) {
     let node = TestNode::new(&lab).await;
-    let attach = |session_name: &str, token: Option<&str>| Registration {
-        push_token: token.map(|token| Text::parse(token).unwrap()),
-        ..registration("alice", Some("phone"), session_name, lab.now())
-    };
     for (session_name, sent, kept) in [
-        ("s1", None, None),
-        ("s1", Some("token-1"), Some("token-1")),
-        ("s1", None, Some("token-1")),
-        ("s2", None, Some("token-1")),
-        ("s2", Some("token-2"), Some("token-2")),
+        ("s1", (None, None), (None, None)),
+        ("s1", (Some("token-1"), None), (Some("token-1"), None)),
+        ("s1", (None, Some("voip-1")), (Some("token-1"), Some("voip-1"))),
+        ("s2", (None, None), (Some("token-1"), Some("voip-1"))),
+        ("s2", (Some("token-2"), None), (Some("token-2"), Some("voip-1"))),
     ] {
-        node.backplane.attach(attach(session_name, sent)).await.unwrap();
-        let push_token = kept.map(|token| Text::parse(token).unwrap());
-        let expected = Device { id: device("phone"), is_connected: true, push_token };
-        assert_eq!(node.backplane.devices(&user("alice")).await, Ok(vec![expected]));
+        let sent = tokens(sent.0, sent.1);
+        let registration = registration("alice", Some("phone"), session_name, lab.now());
+        node.backplane.attach(Registration { tokens: sent, ..registration }).await.unwrap();
+        assert_eq!(tokens_of(&node, "alice").await, [(device("phone"), tokens(kept.0, kept.1))]);
     }
+}
+
+pub(crate) async fn a_push_token_belongs_to_one_device(lab: impl Lab) {
+    let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
+    let attach = async |node: &TestNode, user_name: &str, device_name: &str, sent: PushTokens| {
+        let session_name = format!("{user_name}-{device_name}");
+        let registration = registration(user_name, Some(device_name), &session_name, lab.now());
+        node.backplane.attach(Registration { tokens: sent, ..registration }).await.unwrap();
+    };
+    attach(&one, "alice", "phone", tokens(Some("t"), Some("v"))).await;
+    attach(&two, "bob", "phone", tokens(Some("t"), None)).await;
+    assert_eq!(
+        tokens_of(&one, "alice").await,
+        [(device("phone"), tokens(None, Some("v")))],
+        "another user signed in there"
+    );
+    assert_eq!(tokens_of(&one, "bob").await, [(device("phone"), tokens(Some("t"), None))]);
+    attach(&one, "bob", "renamed", tokens(Some("t"), None)).await;
+    let mut of_bob = tokens_of(&one, "bob").await;
+    of_bob.sort_by(|(one, _), (two, _)| one.cmp(two));
+    assert_eq!(of_bob, [(device("phone"), tokens(None, None)), (device("renamed"), tokens(Some("t"), None))]);
+    // The first to have it may have got another one meanwhile, and keeps that.
+    attach(&one, "alice", "phone", tokens(Some("u"), None)).await;
+    attach(&one, "bob", "renamed", tokens(Some("t"), Some("v"))).await;
+    assert_eq!(tokens_of(&two, "alice").await, [(device("phone"), tokens(Some("u"), None))]);
+}
+
+pub(crate) async fn a_dead_push_token_is_forgotten(lab: impl Lab) {
+    let node = TestNode::new(&lab).await;
+    let registration = registration("alice", Some("phone"), "s1", lab.now());
+    node.backplane.attach(Registration { tokens: tokens(Some("t"), Some("v")), ..registration }).await.unwrap();
+    for (kind, dead, left) in [
+        (PushTokenKind::Fcm, "older", tokens(Some("t"), Some("v"))),
+        (PushTokenKind::ApnsVoip, "v", tokens(Some("t"), None)),
+        (PushTokenKind::Fcm, "t", tokens(None, None)),
+    ] {
+        let dead = PushToken::parse(dead).unwrap();
+        node.backplane.forget_token(&user("alice"), &device("phone"), kind, &dead).await.unwrap();
+        assert_eq!(tokens_of(&node, "alice").await, [(device("phone"), left)]);
+    }
+}
+
+pub(crate) async fn a_device_that_can_be_woken_is_remembered_for_longer(lab: impl Lab) {
+    let node = TestNode::new(&lab).await;
+    let registration = registration("alice", Some("phone"), "s1", lab.now());
+    node.backplane.attach(Registration { tokens: tokens(Some("t"), None), ..registration }).await.unwrap();
+    node.detach("s1", position(1)).await;
+    node.pass(&lab, LIMITS.inbox_ttl * 10).await;
+    assert_eq!(node.devices().await, [(device("phone"), false)]);
+    node.pass(&lab, PUSH_TOKEN_TTL).await;
+    assert_eq!(node.devices().await, []);
 }
 
 pub(crate) async fn devices_that_stay_away_are_forgotten(lab: impl Lab) {

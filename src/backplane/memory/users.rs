@@ -7,10 +7,12 @@ use std::time::Duration;
 use crate::backplane::memory::MemoryConfig;
 use crate::backplane::memory::calls::Records;
 use crate::backplane::memory::inbox::Inbox;
-use crate::backplane::{Attached, Backlog, Device, LiveCalls, Outgoing, Position, Receiver, Registration, Version};
-use crate::call::{Call, State, Text};
+use crate::backplane::{
+    Attached, Backlog, Device, LiveCalls, Outgoing, PUSH_TOKEN_TTL, Position, Receiver, Registration, Version,
+};
+use crate::call::{Call, State};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, DeviceId, EventId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, PushTokens, SessionId, UserId};
 
 /// Most devices remembered of one user. One more, and the one that has been gone longest is forgotten.
 const MAX_DEVICES: usize = 64;
@@ -19,6 +21,8 @@ const MAX_DEVICES: usize = 64;
 pub(super) struct Users {
     /// Boxed: a table has room for twice what is in it.
     users: HashMap<UserId, Box<User>>,
+    /// Which device has a push token.
+    tokens: HashMap<PushToken, (UserId, DeviceId)>,
 }
 
 struct User {
@@ -34,8 +38,15 @@ struct Entry {
     is_named: bool,
     session: Option<(SessionId, Arc<dyn Receiver>)>,
     position: Option<Position>,
-    push_token: Option<Text>,
+    tokens: PushTokens,
     seen_at: Timestamp,
+}
+
+impl Entry {
+    fn is_forgotten(&self, now: Timestamp, ttl: Duration) -> bool {
+        let ttl = if self.tokens.is_empty() { ttl } else { ttl.max(PUSH_TOKEN_TTL) };
+        self.session.is_none() && now >= self.seen_at.plus(ttl)
+    }
 }
 
 impl User {
@@ -69,6 +80,10 @@ impl User {
             self.devices.remove(index);
         }
     }
+}
+
+fn has_token(tokens: &PushTokens, token: &PushToken) -> bool {
+    tokens.fcm.as_ref() == Some(token) || tokens.apns_voip.as_ref() == Some(token)
 }
 
 fn takes_part(call: &Call, device: &DeviceId) -> bool {
@@ -109,21 +124,23 @@ impl Users {
         receiver: &Arc<dyn Receiver>,
         records: &Records,
     ) -> Attached {
-        let Registration { user: user_id, device, session, platform: _, push_token, at } = registration;
+        let Registration { user: user_id, device, session, platform: _, tokens, at } = registration;
         let user = self.users.entry(user_id.clone()).or_insert_with(|| Box::new(User::new(at)));
         let is_named = device.is_some();
         let id = device.or_else(|| user.awaited_unnamed(records)).unwrap_or_else(|| session.unnamed_device());
+        self.take_tokens(&user_id, &id, &tokens);
+        let user = self.users.entry(user_id.clone()).or_insert_with(|| Box::new(User::new(at)));
         let holder = (session.clone(), receiver.clone());
         let Some(entry) = user.devices.iter_mut().find(|entry| entry.id == id) else {
             user.make_room();
             let session = Some(holder);
             // Most users have one device; a vector would make room for four.
             user.devices.reserve_exact(1);
-            user.devices.push(Entry { id: id.clone(), is_named, session, position: None, push_token, seen_at: at });
+            user.devices.push(Entry { id: id.clone(), is_named, session, position: None, tokens, seen_at: at });
             return Attached { device: id, position: None, lost_at: None };
         };
         entry.seen_at = at;
-        entry.push_token = push_token.or(entry.push_token.take());
+        entry.tokens = tokens.or(std::mem::take(&mut entry.tokens));
         if let Some((displaced, node)) = entry.session.replace(holder).filter(|(held_by, _)| *held_by != session) {
             // The node that held it hands over its position on its way out.
             entry.position = node.displace(&user_id, &displaced).or(entry.position);
@@ -153,12 +170,35 @@ impl Users {
         Some(user.devices.remove(index).id)
     }
 
+    pub(super) fn forget_token(&mut self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken) {
+        let Some(user) = self.users.get_mut(user) else { return };
+        let Some(entry) = user.devices.iter_mut().find(|entry| entry.id == *device) else { return };
+        let kept = match kind {
+            PushTokenKind::Fcm => &mut entry.tokens.fcm,
+            PushTokenKind::ApnsVoip => &mut entry.tokens.apns_voip,
+        };
+        kept.take_if(|kept| kept == token);
+    }
+
+    /// A token reaches one installation of an app: whoever registers it takes it from the device that had it.
+    fn take_tokens(&mut self, user: &UserId, device: &DeviceId, tokens: &PushTokens) {
+        let taken = [(PushTokenKind::Fcm, &tokens.fcm), (PushTokenKind::ApnsVoip, &tokens.apns_voip)];
+        for (kind, token) in taken.into_iter().filter_map(|(kind, token)| Some((kind, token.as_ref()?))) {
+            let holder = (user.clone(), device.clone());
+            if let Some((user, device)) = self.tokens.insert(token.clone(), holder.clone()).filter(|was| *was != holder)
+            {
+                self.forget_token(&user, &device, kind, token);
+            }
+        }
+    }
+
     pub(super) fn devices(&self, user: &UserId) -> Vec<Device> {
         let entries = self.users.get(user).map(|user| user.devices.as_slice()).unwrap_or_default();
         let device = |entry: &Entry| Device {
             id: entry.id.clone(),
             is_connected: entry.session.is_some(),
-            push_token: entry.push_token.clone(),
+            tokens: entry.tokens.clone(),
+            seen_at: entry.seen_at,
         };
         entries.iter().map(device).collect()
     }
@@ -204,8 +244,12 @@ impl Users {
     pub(super) fn sweep(&mut self, now: Timestamp, ttl: Duration) {
         for user in self.users.values_mut() {
             user.inbox.sweep(now, ttl);
-            user.devices.retain(|entry| entry.session.is_some() || now < entry.seen_at.plus(ttl));
+            user.devices.retain(|entry| !entry.is_forgotten(now, ttl));
         }
+        self.tokens.retain(|token, (user, device)| {
+            let devices = self.users.get(user).map(|user| user.devices.as_slice()).unwrap_or_default();
+            devices.iter().any(|entry| entry.id == *device && has_token(&entry.tokens, token))
+        });
         self.users.retain(|_, user| !user.is_forgettable());
         self.users.shrink_to(self.users.len() * 2);
     }

@@ -8,10 +8,12 @@ use serde_json::json;
 
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::{Redis, millis};
-use crate::backplane::{Abandoned, Attached, Device, Directory, Position, Registration, Renewed, Unavailable};
+use crate::backplane::{
+    Abandoned, Attached, Device, Directory, PUSH_TOKEN_TTL, Position, Registration, Renewed, Unavailable,
+};
 use crate::call::Text;
 use crate::clock::Timestamp;
-use crate::ids::{DeviceId, EventId, SessionId, UserId};
+use crate::ids::{DeviceId, EventId, PushToken, PushTokenKind, PushTokens, SessionId, UserId};
 
 /// How long the documented keys of a connected device are kept; they are renewed long before.
 const PRESENCE_TTL: Duration = Duration::from_secs(86_400);
@@ -19,8 +21,6 @@ const PRESENCE_TTL: Duration = Duration::from_secs(86_400);
 const TO_BE_NAMED: &str = "@device@";
 /// Most devices remembered of one user. One more, and the one that has been gone longest is forgotten.
 const MAX_DEVICES: usize = 64;
-/// Longest push token taken from Redis, in characters.
-const MAX_TOKEN_CHARS: usize = 4096;
 /// How long the node that held a device may take to say how far it had come.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -97,6 +97,21 @@ impl Directory for Redis {
         self.write_detached(user, session, "forget", Position::default()).await
     }
 
+    async fn forget_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        kind: PushTokenKind,
+        token: &PushToken,
+    ) -> Result<(), Unavailable> {
+        let command = |_| {
+            let mut command = self.scripts.forget_token.command();
+            command.arg(user.as_str()).arg(token_field(kind, device)).arg(token.expose());
+            command
+        };
+        self.link.run::<u8>(Lane::Calls, &self.scripts.forget_token, command).await.map(drop)
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
         let command = |_| {
             let mut command = self.scripts.devices.command();
@@ -126,7 +141,7 @@ impl Redis {
         registration: &Registration,
         renewed: Option<(&DeviceId, Position)>,
     ) -> Result<Vec<String>, Unavailable> {
-        let Registration { user, device, session, platform, push_token, at } = registration;
+        let Registration { user, device, session, platform, tokens, at } = registration;
         let documented = json!({
             "userId": user.as_str(),
             "socketId": session.as_str(),
@@ -142,9 +157,10 @@ impl Redis {
             let mut command = self.scripts.attach.command();
             command.arg(user.as_str()).arg(device.as_ref().map_or("", DeviceId::as_str)).arg(session.as_str());
             command.arg(self.node.as_str()).arg(at.0).arg(&documented);
-            command.arg(push_token.as_ref().map_or("", Text::as_str)).arg(millis(self.retention.inbox_ttl));
+            command.arg(tokens.fcm.as_ref().map_or("", PushToken::expose)).arg(millis(self.retention.inbox_ttl));
             command.arg(PRESENCE_TTL.as_secs()).arg(MAX_DEVICES).arg(device_renewed);
             command.arg(position.received.0).arg(position.described.0).arg(not_after);
+            command.arg(tokens.apns_voip.as_ref().map_or("", PushToken::expose));
             command
         };
         self.link.run(Lane::Calls, &self.scripts.attach, command).await
@@ -178,18 +194,25 @@ pub(super) fn devices_of(fields: &[String], redis: &Redis) -> Vec<Device> {
         let mut parts = values.get(name)?.split('|');
         let (session, node) = (parts.next()?, parts.next()?);
         let seen_at = Timestamp(parts.nth(2)?.parse().ok()?);
-        if session.is_empty() && seen_at.plus(redis.retention.inbox_ttl) <= now {
+        let id = DeviceId::parse(id)?;
+        let token = |kind| values.get(token_field(kind, &id).as_str()).and_then(|token| PushToken::parse(token));
+        let tokens = PushTokens { fcm: token(PushTokenKind::Fcm), apns_voip: token(PushTokenKind::ApnsVoip) };
+        let inbox_ttl = redis.retention.inbox_ttl;
+        let ttl = if tokens.is_empty() { inbox_ttl } else { inbox_ttl.max(PUSH_TOKEN_TTL) };
+        if session.is_empty() && seen_at.plus(ttl) <= now {
             return None;
         }
-        Some(Device {
-            id: DeviceId::parse(id)?,
-            is_connected: !session.is_empty() && redis.nodes.is_alive(node),
-            push_token: values
-                .get(format!("push:{id}").as_str())
-                .and_then(|token| Text::parse_up_to(token, MAX_TOKEN_CHARS)),
-        })
+        Some(Device { id, is_connected: !session.is_empty() && redis.nodes.is_alive(node), tokens, seen_at })
     };
     values.keys().filter_map(device).collect()
+}
+
+/// The field of a user's hash with a push token of a device.
+fn token_field(kind: PushTokenKind, device: &DeviceId) -> String {
+    match kind {
+        PushTokenKind::Fcm => format!("push:{device}"),
+        PushTokenKind::ApnsVoip => format!("voip:{device}"),
+    }
 }
 
 fn position(received: &str, described: &str) -> Option<Position> {

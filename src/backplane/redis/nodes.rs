@@ -6,8 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::backplane::redis::{Redis, millis};
 use crate::backplane::redis::link::Lane;
+use crate::backplane::redis::{Redis, millis};
 use crate::backplane::{Abandoned, Position, Unavailable};
 use crate::clock::Timestamp;
 use crate::ids::{DeviceId, EventId, NodeId, SessionId, UserId};
@@ -276,8 +276,14 @@ mod tests {
         assert!(!is_out_of_date(100_000, 149_000, none, kept));
         assert!(is_out_of_date(100_000, 150_000, none, kept), "the others went on");
         assert!(!is_out_of_date(100_000, 700_000, at(100_500, 699_000), kept), "all were away");
-        assert!(!is_out_of_date(100_000, 700_000, at(0, 699_000), kept), "nobody knows of anybody who was there longer");
-        assert!(is_out_of_date(100_000, 700_000, at(150_000, 699_000), kept), "the others went on before they were away, too");
+        assert!(
+            !is_out_of_date(100_000, 700_000, at(0, 699_000), kept),
+            "nobody knows of anybody who was there longer"
+        );
+        assert!(
+            is_out_of_date(100_000, 700_000, at(150_000, 699_000), kept),
+            "the others went on before they were away, too"
+        );
         assert!(is_out_of_date(100_000, 700_000, at(100_500, 650_000), kept), "the others were back earlier");
     }
 }

@@ -4,6 +4,7 @@
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
+use crate::backplane::PUSH_TOKEN_TTL;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
 
@@ -84,6 +85,8 @@ scripts! {
     devices [],
     /// Takes one call that is due.
     elect [time],
+    /// Forgets a push token.
+    forget_token [],
     /// The live calls of a user.
     live [live],
     /// One call.
@@ -107,12 +110,13 @@ scripts! {
 fn constants(keys: &Keys, retention: &Retention) -> String {
     let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL = {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
         // What is said in a call does not renew it.
         millis(*inbox_ttl + *inbox_ttl / 8),
+        millis(PUSH_TOKEN_TTL),
     )
 }
 

@@ -1,7 +1,8 @@
 //! How a call begins: who rings, who is busy, and what is the same call again.
 
 use crate::call::tests::{
-    RULES, Trace, accept, away, by, call_id, device, end, reject, rings, stop_waking, talks, text, unregistered, user,
+    RULES, Trace, accept, away, by, call_id, device, end, missed, others_declined, reject, rings, talks, text,
+    unregistered, user,
 };
 use crate::call::{
     Actor, Audience, Call, CallType, CallerDisplay, Decision, Effect, EndReason, Event, Initiation, Notice, Outcome,
@@ -52,7 +53,7 @@ fn every_device_of_the_callee_rings_and_the_sleeping_ones_are_woken() {
         display: request(by("carol/c1"), "bob").display,
         call_type: CallType::Video,
     };
-    let wake = Effect::Wake { user: user("bob"), wake: Wake::Ring(CallId::from_u128(NEW)) };
+    let wake = Effect::Wake { user: user("bob"), wake: Wake::Ring };
     assert_eq!(effects, [told(7_000, "bob", Audience::All, incoming), wake]);
     assert_eq!(call.state, rings(52_000, None));
     assert_eq!(call.created_at, Timestamp(7_000));
@@ -214,10 +215,10 @@ fn a_new_call_can_be_answered_declined_and_hung_up() {
         other => panic!("{other:?}"),
     };
     assert_eq!(decide(accept(by("bob/b1"))).call.state, talks(2_000, "b1", None, None));
-    for transition in [decide(reject(by("bob/b1"))), decide(end(by("alice/a1")))] {
+    for (transition, last) in
+        [(decide(reject(by("bob/b1"))), others_declined("b1")), (decide(end(by("alice/a1"))), missed())]
+    {
         assert!(!transition.call.is_live());
-        let stop = Effect::Wake { user: user("bob"), wake: Wake::Stop(CallId::from_u128(NEW)) };
-        assert_eq!(transition.effects.last(), Some(&stop));
-        assert_ne!(stop, stop_waking());
+        assert_eq!(transition.effects.last(), Some(&last));
     }
 }

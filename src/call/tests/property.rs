@@ -9,8 +9,8 @@ use proptest::{prop_assert, prop_assert_eq};
 
 use crate::call::tests::{device, user};
 use crate::call::{
-    Actor, Audience, Call, CallType, CallerDisplay, Command, Decision, Effect, Event, Hangup, Initiation, Party,
-    Refusal, Request, Rules, State, Transition, Wake,
+    Actor, Audience, Call, CallType, CallerDisplay, Command, Decision, Effect, Event, Hangup, Initiation, Outcome,
+    Party, Refusal, Request, Rules, State, Transition, Wake,
 };
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, UserId};
@@ -97,7 +97,10 @@ struct World {
     /// Who need not be told that it is over: the phone that ended it, and the one in the call for which a socket did that had
     /// not said which device of its user it is.
     spared: Vec<usize>,
+    /// Whether a socket of the callee stopped it ringing that had not said which device it is.
+    stopped_by_somebody: bool,
     wakes_stopped: u32,
+    missed: u32,
 }
 
 impl World {
@@ -117,8 +120,16 @@ impl World {
         else {
             panic!("the call does not ring");
         };
-        let mut world =
-            Self { call, now: Timestamp(0), phones, answered_by: None, spared: Vec::new(), wakes_stopped: 0 };
+        let mut world = Self {
+            call,
+            now: Timestamp(0),
+            phones,
+            answered_by: None,
+            spared: Vec::new(),
+            stopped_by_somebody: false,
+            wakes_stopped: 0,
+            missed: 0,
+        };
         world.perform(&effects).unwrap();
         world
     }
@@ -162,6 +173,11 @@ impl World {
         let Ok(Decision::Changed(Transition { call, effects })) = decision else { return Ok(()) };
         prop_assert!(self.call.is_live(), "{:?} changed a call that is over", command);
         let before = std::mem::replace(&mut self.call, call);
+        if let (State::Ringing(_), Some(by)) = (&before.state, by) {
+            let has_timed_out = matches!(&self.call.state, State::Over(over) if over.outcome == Outcome::TimedOut);
+            let phone = &self.phones[by];
+            self.stopped_by_somebody = phone.user == self.call.callee && !phone.is_registered && !has_timed_out;
+        }
         match (&before.state, &self.call.state) {
             (State::Ringing(ringing), State::Accepted(_)) => {
                 prop_assert!(matches!(command, Command::Accept { .. }), "{:?} answered it", command);
@@ -213,7 +229,11 @@ impl World {
                 }
                 Effect::Wake { user, wake } => {
                     prop_assert_eq!(user, &self.call.callee);
-                    self.wakes_stopped += u32::from(matches!(wake, Wake::Stop(_)));
+                    match wake {
+                        Wake::Ring => {}
+                        Wake::Stop { .. } => self.wakes_stopped += 1,
+                        Wake::Missed => self.missed += 1,
+                    }
                 }
             }
         }
@@ -246,7 +266,15 @@ impl World {
             prop_assert_eq!(phone.told_answered, u32::from(index == 0 && self.answered_by.is_some()));
             self.check_peer(index, phone)?;
         }
-        prop_assert_eq!(self.wakes_stopped, u32::from(is_over || self.answered_by.is_some()));
+        let has_stopped = is_over || self.answered_by.is_some();
+        prop_assert_eq!(self.wakes_stopped, u32::from(has_stopped && !self.stopped_by_somebody));
+        let unanswered = is_over && self.answered_by.is_none();
+        let is_of_callee = |phone: &usize| self.phones[*phone].user == self.call.callee;
+        prop_assert_eq!(
+            self.missed,
+            u32::from(unanswered && !self.spared.iter().any(is_of_callee)),
+            "missed unless declined"
+        );
         Ok(())
     }
 

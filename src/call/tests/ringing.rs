@@ -1,13 +1,13 @@
 //! A ringing call, command by command.
 
 use crate::call::tests::{
-    Trace, accept, accepted_event, all_of_bob, away, back, bob_except, by, end, ended_by, hung_up, only, reject,
-    renamed, rings, stop_waking, talks, text, unregistered, user,
+    Trace, accept, accepted_event, all_of_bob, away, back, bob_except, by, end, ended_by, hung_up, missed, only,
+    others_answered, others_declined, reject, renamed, rings, stopped, talks, text, unregistered, user,
 };
-use crate::call::{Command, Effect, Elsewhere, EndReason, Event, Hangup, Outcome, Refusal};
+use crate::call::{Command, Effect, Elsewhere, EndReason, Event, Hangup, Outcome, Refusal, Silence};
 
 fn time_out() -> Vec<Effect> {
-    vec![only("alice/a1", Event::NoAnswer), all_of_bob(Event::Missed), stop_waking()]
+    vec![only("alice/a1", Event::NoAnswer), all_of_bob(Event::Missed), stopped(Silence::TimedOut), missed()]
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn the_device_that_answers_gets_the_call_and_the_others_are_told() {
         .at(1_000)
         .changes(
             accept(by("bob/b1")),
-            vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), stop_waking()],
+            vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), others_answered("b1")],
         )
         .is(talks(1_000, "b1", None, None));
 }
@@ -27,7 +27,7 @@ fn a_socket_may_answer_before_it_registers_and_keeps_the_call_when_it_does() {
         .at(1_000)
         .changes(
             accept(unregistered("bob/s7")),
-            vec![only("alice/a1", accepted_event()), bob_except("s7", Elsewhere::Answered), stop_waking()],
+            vec![only("alice/a1", accepted_event()), bob_except("s7", Elsewhere::Answered)],
         )
         .is(talks(1_000, "s7", None, None))
         .changes(renamed("bob/b1", "s7"), vec![])
@@ -38,7 +38,7 @@ fn a_socket_may_answer_before_it_registers_and_keeps_the_call_when_it_does() {
 fn an_answer_counts_until_the_deadline_and_not_at_it() {
     Trace::ringing().at(44_999).changes(
         accept(by("bob/b1")),
-        vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), stop_waking()],
+        vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), others_answered("b1")],
     );
     for late in [45_000, 45_001, 500_000] {
         Trace::ringing().at(late).changes(accept(by("bob/b1")), time_out()).ends_as(Outcome::TimedOut);
@@ -59,7 +59,7 @@ fn an_answer_gives_an_absent_caller_the_longer_patience() {
         .at(19_000)
         .changes(
             accept(by("bob/b1")),
-            vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), stop_waking()],
+            vec![only("alice/a1", accepted_event()), bob_except("b1", Elsewhere::Answered), others_answered("b1")],
         )
         .is(talks(19_000, "b1", Some(79_000), None));
 }
@@ -83,7 +83,7 @@ fn a_refusal_by_the_callee_ends_the_call_for_all() {
             .at(1_000)
             .changes(
                 Command::Reject { by: by("bob/b1"), reason },
-                vec![only("alice/a1", declined), bob_except("b1", Elsewhere::Declined), stop_waking()],
+                vec![only("alice/a1", declined), bob_except("b1", Elsewhere::Declined), others_declined("b1")],
             )
             .ends_as(Outcome::Rejected);
     }
@@ -96,7 +96,7 @@ fn a_refusal_after_the_deadline_stands_if_nobody_has_looked_before() {
         .at(45_100)
         .changes(
             reject(by("bob/b1")),
-            vec![only("alice/a1", declined), bob_except("b1", Elsewhere::Declined), stop_waking()],
+            vec![only("alice/a1", declined), bob_except("b1", Elsewhere::Declined), others_declined("b1")],
         )
         .ends_as(Outcome::Rejected);
 }
@@ -107,7 +107,10 @@ fn the_caller_hangs_up() {
     let hangup = Hangup::Said(text("changed my mind"));
     Trace::ringing()
         .at(1_000)
-        .changes(Command::End { by: by("alice/a1"), hangup }, vec![all_of_bob(told), stop_waking()])
+        .changes(
+            Command::End { by: by("alice/a1"), hangup },
+            vec![all_of_bob(told), stopped(Silence::Cancelled), missed()],
+        )
         .ends_as(Outcome::Ended(EndReason::HungUp(text("changed my mind"))));
 }
 
@@ -115,29 +118,28 @@ fn the_caller_hangs_up() {
 fn another_device_of_the_caller_hangs_up_and_the_dialing_one_is_told() {
     let told = ended_by("alice", hung_up());
     Trace::ringing()
-        .changes(end(by("alice/a2")), vec![all_of_bob(told.clone()), only("alice/a1", told), stop_waking()])
+        .changes(
+            end(by("alice/a2")),
+            vec![all_of_bob(told.clone()), only("alice/a1", told), stopped(Silence::Cancelled), missed()],
+        )
         .ends_as(Outcome::Ended(hung_up()));
 }
 
 #[test]
 fn a_socket_hangs_up_for_the_caller_before_it_registers() {
-    Trace::ringing()
-        .changes(end(unregistered("alice/s7")), vec![all_of_bob(ended_by("alice", hung_up())), stop_waking()]);
+    Trace::ringing().changes(
+        end(unregistered("alice/s7")),
+        vec![all_of_bob(ended_by("alice", hung_up())), stopped(Silence::Cancelled), missed()],
+    );
 }
 
 #[test]
 fn the_callee_hangs_up() {
-    for actor in [by("bob/b1"), unregistered("bob/b1")] {
+    for (actor, stop) in [(by("bob/b1"), Some(others_declined("b1"))), (unregistered("bob/b1"), None)] {
+        let told = [only("alice/a1", ended_by("bob", hung_up())), bob_except("b1", Elsewhere::Declined)];
         Trace::ringing()
             .at(1_000)
-            .changes(
-                end(actor),
-                vec![
-                    only("alice/a1", ended_by("bob", hung_up())),
-                    bob_except("b1", Elsewhere::Declined),
-                    stop_waking(),
-                ],
-            )
+            .changes(end(actor), told.into_iter().chain(stop).collect())
             .ends_as(Outcome::Ended(hung_up()));
     }
 }
@@ -146,7 +148,10 @@ fn the_callee_hangs_up() {
 fn a_caller_who_turns_to_another_call_says_so() {
     let command = Command::End { by: by("alice/a1"), hangup: Hangup::Replaced };
     Trace::ringing()
-        .changes(command, vec![all_of_bob(ended_by("alice", EndReason::Replaced)), stop_waking()])
+        .changes(
+            command,
+            vec![all_of_bob(ended_by("alice", EndReason::Replaced)), stopped(Silence::Cancelled), missed()],
+        )
         .ends_as(Outcome::Ended(EndReason::Replaced));
 }
 
@@ -167,7 +172,10 @@ fn a_caller_who_stays_away_ends_the_call() {
         .at(19_999)
         .stays(Command::Expire)
         .at(20_000)
-        .changes(Command::Expire, vec![all_of_bob(told.clone()), only("alice/a1", told), stop_waking()])
+        .changes(
+            Command::Expire,
+            vec![all_of_bob(told.clone()), only("alice/a1", told), stopped(Silence::Cancelled), missed()],
+        )
         .ends_as(Outcome::Ended(EndReason::ConnectionLost));
 }
 
@@ -225,7 +233,7 @@ fn a_caller_who_registers_by_name_takes_the_call_along() {
         .at(1_000)
         .changes(
             accept(by("bob/b1")),
-            vec![only("alice/phone", accepted_event()), bob_except("b1", Elsewhere::Answered), stop_waking()],
+            vec![only("alice/phone", accepted_event()), bob_except("b1", Elsewhere::Answered), others_answered("b1")],
         )
         .caller_is("phone");
 }

@@ -1,8 +1,8 @@
 //! Calls from end to end on one node: who is told what, and who may do what.
 
 use crate::backplane::Registration;
-use crate::call::{Actor, Refusal, Text, Verb, Wake};
-use crate::ids::{CallId, SessionId};
+use crate::call::{Actor, Elsewhere, Refusal, Silence, Verb, Wake};
+use crate::ids::{CallId, DeviceId, PushToken, PushTokens, SessionId};
 use crate::protocol::{Reachability, SignalKind};
 use crate::switchboard::Failure;
 use crate::switchboard::tests::{
@@ -38,7 +38,8 @@ async fn one_device_answers_and_the_others_stop_ringing() {
     assert_eq!(bobs[0].events(), ["sdp_offer v=0", "call_end ended"]);
     assert_eq!(bobs[1].events(), NOTHING);
     assert_eq!(other_alice.events(), NOTHING);
-    let wakes = [(user("bob"), Wake::Ring(call)), (user("bob"), Wake::Stop(call))];
+    let stop = Wake::Stop { why: Silence::Elsewhere(Elsewhere::Answered), except: DeviceId::parse("b1") };
+    let wakes = [(user("bob"), call, Wake::Ring), (user("bob"), call, stop)];
     assert_eq!(*exchange.push.wakes.lock(), wakes);
 }
 
@@ -202,7 +203,10 @@ async fn it_says_how_the_callee_can_be_reached() {
     let alice = Phone::connect(&node, "alice/a1", "s1").await;
     let reach = async || node.initiate(&alice.actor(), new_call("bob")).await.unwrap().reachability;
     assert_eq!(reach().await, Reachability::None);
-    let with_token = Registration { push_token: Text::parse("token"), ..registration(&node, "bob/b1", "s2") };
+    let with_token = Registration {
+        tokens: PushTokens { fcm: PushToken::parse("token"), apns_voip: None },
+        ..registration(&node, "bob/b1", "s2")
+    };
     let arrival = node.register(with_token, None, FakeSocket::new(node.clock)).await.unwrap();
     let seat = node.go_live(arrival).await.unwrap();
     assert_eq!(reach().await, Reachability::Online);

@@ -12,7 +12,7 @@ use crate::backplane::{
     Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Lines, LiveCalls, Outgoing,
     Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
-use crate::ids::{CallId, DeviceId, EventId, RequestId, SessionId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
@@ -85,6 +85,16 @@ impl Calls for Unhurried {
 impl Directory for Unhurried {
     async fn attach(&self, registration: Registration) -> Result<Attached, Unavailable> {
         self.step().await.attach(registration).await
+    }
+
+    async fn forget_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        kind: PushTokenKind,
+        token: &PushToken,
+    ) -> Result<(), Unavailable> {
+        self.step().await.forget_token(user, device, kind, token).await
     }
 
     async fn note_unregistered(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {

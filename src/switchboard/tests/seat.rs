@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::backplane::{Backlog, Delivery, Kept, Payload, Position, Registration};
 use crate::call::{Audience, EndReason, Event, Notice};
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{CallId, EventId, SessionId};
+use crate::ids::{CallId, EventId, PushTokens, SessionId};
 use crate::protocol::{Media, Signal, SignalKind};
 use crate::switchboard::registry::Missed;
 use crate::switchboard::tests::{FakeSocket, UNTIL_CONFIRMED, device, just_before, user};
@@ -30,7 +30,7 @@ fn seat_at(start: Position) -> (Seat, Arc<FakeSocket>) {
         device: Some(device("b1")),
         session: SessionId::parse("s1").unwrap(),
         platform: None,
-        push_token: None,
+        tokens: PushTokens::default(),
         at: Timestamp(0),
     };
     let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock);

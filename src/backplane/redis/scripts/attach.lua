@@ -1,8 +1,8 @@
 -- Connects a device, or writes down again that it is connected.
 -- ARGV: 1 user, 2 device or '' if it has no name, 3 session, 4 node, 5 when it registered, 6 the documented session record (`@device@` in it is the device),
--- 7 push token or '', 8 ms that devices are remembered, 9 's' of the documented keys, 10 most devices, 11 '' or, to renew,
+-- 7 push token or '', 8 ms that devices are remembered which no push reaches, 9 's' of the documented keys, 10 most devices, 11 '' or, to renew,
 -- the device; 12 and 13 its position,
--- 14 when it is too late.
+-- 14 when it is too late, 15 VoIP push token or ''.
 -- Answers `displaced`, `late`, or: device, received and described or '-', when the last holder was lost or 0, the session and the node
 -- that were displaced or ''.
 local user, named, session, node, at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -22,8 +22,28 @@ local function is_gone(device)
   return device.session == '' or not is_alive(device.node)
 end
 
-local function is_forgotten(device)
-  return device.session == '' and tonumber(device.seen) + ttl <= now
+local function has_token(device)
+  return redis.call('HGET', key, 'push:' .. device) or redis.call('HGET', key, 'voip:' .. device)
+end
+
+local function is_forgotten(device, record)
+  if record.session ~= '' then return false end
+  return tonumber(record.seen) + (has_token(device) and math.max(ttl, PUSH_TOKEN_TTL) or ttl) <= now
+end
+
+-- A token reaches one installation of an app: whoever registers it takes it from the device that had it.
+local function take_token(kind, token, device)
+  if token == '' then return end
+  local held_by = PREFIX .. 'device:token:' .. redis.sha1hex(token)
+  local me = device .. '\n' .. user
+  local last = redis.call('GET', held_by)
+  if last and last ~= me then
+    local other, other_user = string.match(last, '^(.-)\n(.*)$')
+    local other_key = PREFIX .. 'devices:user:' .. (other_user or '')
+    if other and redis.call('HGET', other_key, kind .. other) == token then redis.call('HDEL', other_key, kind .. other) end
+  end
+  redis.call('SET', held_by, me, 'PX', PUSH_TOKEN_TTL)
+  redis.call('HSET', key, kind .. device, token)
 end
 
 -- Whatever is known of a device goes, also what another release has written.
@@ -78,7 +98,7 @@ if held and held ~= device then
 end
 local text = redis.call('HGET', key, 'at:' .. device)
 local before = text and device_of(text)
-if before and is_forgotten(before) then
+if before and is_forgotten(device, before) then
   forget(device, before)
   before = nil
 end
@@ -113,8 +133,11 @@ local documented = ARGV[6]
 if named == '' and not renewed then documented = string.gsub(documented, '@device@', device) end
 local record = table.concat({ session, node, received, described, whole(at), is_named, '0' }, '|')
 redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, documented, 's:' .. session, device)
-if ARGV[7] ~= '' then redis.call('HSET', key, 'push:' .. device, ARGV[7]) end
-redis.call('PEXPIRE', key, whole(math.max(ttl, tonumber(ARGV[9]) * 1000)))
+take_token('push:', ARGV[7], device)
+take_token('voip:', ARGV[15], device)
+local kept = math.max(ttl, tonumber(ARGV[9]) * 1000, has_token(device) and PUSH_TOKEN_TTL or 0)
+-- Another device may have to be remembered for longer.
+if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, whole(kept)) end
 redis.call('SADD', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
 redis.call('SET', PREFIX .. 'user:socket:' .. session, user, 'EX', ARGV[9])
 local newest = PREFIX .. 'socket:user:' .. user

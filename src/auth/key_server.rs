@@ -1,0 +1,188 @@
+//! The one request this room makes: fetches the key set of an identity provider, bounded in time and size.
+
+use std::error::Error;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
+use url::{Host, Url};
+
+use crate::auth::keys::{KeySet, KeySetError};
+
+/// The whole request may take so long, and connecting so much of it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest key set, in bytes: those of providers have some thousand.
+const BYTES_MAX: usize = 256 * 1024;
+
+/// Where the keys are.
+pub(super) struct KeyServer {
+    client: Client,
+    url: Url,
+    allowed: Vec<Algorithm>,
+}
+
+/// Why there are no keys. Says nothing of what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FetchError {
+    /// Nobody was reached, or not in time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It is somewhere else, where it is not looked for.
+    #[error("it redirects ({0}); JWT_JWKS_URL has to be the address that answers")]
+    Moved(StatusCode),
+    /// It does not answer with keys.
+    #[error("it answers {0}")]
+    Status(StatusCode),
+    /// The answer is too long.
+    #[error("the answer is larger than {BYTES_MAX} bytes")]
+    TooLarge,
+    /// The answer is of no use.
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Unreachable("timed out".into());
+        }
+        // The reason is at the bottom; what is above it repeats the address.
+        let mut reason: &dyn Error = &error;
+        while let Some(below) = reason.source() {
+            reason = below;
+        }
+        Self::Unreachable(reason.to_string())
+    }
+}
+
+impl KeyServer {
+    /// The key set at `url`, of which the keys for these algorithms count.
+    pub(super) fn new(url: Url, allowed: Vec<Algorithm>) -> Self {
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Whoever could redirect could send this node to its own neighbours.
+            .redirect(Policy::none())
+            .https_only(url.scheme() == "https")
+            // It is asked too rarely for a connection to be kept.
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
+        // What is on this machine is not behind the proxy that the environment may name.
+        let client = if is_local(&url) { client.no_proxy() } else { client };
+        // Fails only where the system's resolver or cryptography cannot be set up, and then everything does.
+        Self { client: client.build().expect("an HTTP client without special wishes"), url, allowed }
+    }
+
+    /// The keys, and for how long they are good, if the server says so.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
+        let mut response = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(FetchError::Moved(status));
+        }
+        if status != StatusCode::OK {
+            return Err(FetchError::Status(status));
+        }
+        let lifetime = lifetime(response.headers());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > BYTES_MAX {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((KeySet::parse(&body, &self.allowed)?, lifetime))
+    }
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// What is left of `max-age`. What may not be kept at all is good for no time.
+fn lifetime(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut max_age = None;
+    for directive in text(&CACHE_CONTROL)?.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
+        match directive.split_once('=') {
+            Some(("max-age", seconds)) => max_age = seconds.trim_matches('"').parse().ok(),
+            None if directive == "no-store" || directive == "no-cache" => return Some(Duration::ZERO),
+            _ => {}
+        }
+    }
+    let age: u64 = text(&AGE).and_then(|age| age.trim().parse().ok()).unwrap_or_default();
+    max_age.map(|seconds: u64| Duration::from_secs(seconds.saturating_sub(age)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::testing::{Answer, RSA, StandIn, key_set};
+
+    /// What comes of an answer.
+    async fn fetched(answer: Answer) -> Result<(usize, Option<Duration>), FetchError> {
+        let server = StandIn::start([answer]).await;
+        let fetch = async { KeyServer::new(server.url.parse().unwrap(), vec![Algorithm::RS256]).fetch().await };
+        // An answer without end is cut off, rather than read until time is up.
+        let (keys, lifetime) = tokio::time::timeout(TIMEOUT / 2, fetch).await.expect("it takes too long")?;
+        Ok((keys.len(), lifetime))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_a_small_key_set_from_this_very_address() {
+        let jwk = RSA.jwk("r", &json!({}));
+        let keys = |text: String| Answer::Keys(text, "max-age=600");
+        assert_eq!(fetched(keys(key_set(std::slice::from_ref(&jwk)))).await, Ok((1, Some(Duration::from_secs(600)))));
+        let padded = key_set(&[jwk.clone(), json!({ "x5c": "x".repeat(BYTES_MAX) })]);
+        assert_eq!(fetched(keys(padded)).await, Err(FetchError::TooLarge));
+        assert_eq!(fetched(Answer::Endless(&[b' '; 4096])).await, Err(FetchError::TooLarge));
+        let moved = Answer::Redirect("http://127.0.0.1:1/keys".into());
+        assert_eq!(fetched(moved).await, Err(FetchError::Moved(StatusCode::FOUND)));
+        assert_eq!(fetched(Answer::Status(503)).await, Err(FetchError::Status(StatusCode::SERVICE_UNAVAILABLE)));
+        assert_eq!(fetched(Answer::Status(204)).await, Err(FetchError::Status(StatusCode::NO_CONTENT)));
+        assert_eq!(fetched(keys("{".into())).await, Err(KeySetError::Malformed.into()));
+        assert_eq!(fetched(keys(key_set(&vec![jwk; 65]))).await, Err(KeySetError::TooMany.into()));
+        assert_eq!(fetched(keys(key_set(&[]))).await, Err(KeySetError::Useless.into()));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_is_said_in_a_few_words() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = KeyServer::new(format!("http://{address}/").parse().unwrap(), vec![Algorithm::RS256]);
+        let error = server.fetch().await.err().unwrap().to_string();
+        assert!(error.contains("refused") && !error.contains("http"), "{error}");
+    }
+
+    #[test]
+    fn a_key_set_is_good_for_what_is_left_of_its_max_age() {
+        let lifetime = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+            lifetime(&headers).map(|lifetime| lifetime.as_secs())
+        };
+        let cache = |value| (CACHE_CONTROL, value);
+        assert_eq!(lifetime(&[cache("public, max-age=19302, must-revalidate, no-transform")]), Some(19_302));
+        assert_eq!(lifetime(&[cache("Max-Age=\"60\"")]), Some(60));
+        assert_eq!(lifetime(&[cache("max-age=600"), (AGE, "100")]), Some(500));
+        assert_eq!(lifetime(&[cache("max-age=600"), (AGE, "1000")]), Some(0));
+        for forbidden in ["no-store", "no-cache, max-age=600", "max-age=600, No-Store"] {
+            assert_eq!(lifetime(&[cache(forbidden)]), Some(0), "{forbidden}");
+        }
+        for silent in ["", "public", "max-age", "max-age=", "max-age=x", "s-maxage=5"] {
+            assert_eq!(lifetime(&[cache(silent)]), None, "{silent}");
+        }
+        assert_eq!(lifetime(&[]), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! `/calls/{callId}/status`: how a call stands, for its parties, and for an app that a push has woken and that wants to know whether
+//! the call still rings before it does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::HttpState;
+use super::answer::{json, refusal};
+use super::request::{bearer, parameter};
+use crate::auth::{AuthError, KEY_PATIENCE};
+use crate::call::{Call, State as CallState};
+use crate::ids::CallId;
+
+/// Why a call cannot be looked up at present.
+#[derive(Clone, Copy, Debug)]
+pub struct NotNow;
+
+/// Knows the calls that are going on, or were over not long ago.
+#[async_trait]
+pub trait Calls: Send + Sync {
+    /// A call.
+    async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, NotNow>;
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    success: bool,
+    call_id: String,
+    status: &'static str,
+    call_type: &'static str,
+    caller_id: &'a str,
+    callee_id: &'a str,
+    /// When it stops ringing, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+}
+
+/// The state of a call, for whoever has the token of a party, or the one that came with the push. A call that is none of the sender's
+/// affair is answered like one that is not there.
+pub(super) async fn status(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let mut response = match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
+        Ok(response) => response,
+        Err(Refused::Token(error)) => {
+            let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, "Call not found"),
+        Err(Refused::NotNow) => {
+            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+enum Refused {
+    Token(AuthError),
+    NotFound,
+    NotNow,
+}
+
+async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -> Result<Response, Refused> {
+    let token = bearer(headers).or_else(|| parameter(query, "token")).ok_or(Refused::Token(AuthError::Missing))?;
+    let id = CallId::parse(id);
+    let user = match id.map(|id| state.call_tokens.check(id, &token)) {
+        Some(Ok(())) => None,
+        Some(Err(AuthError::Expired)) => return Err(Refused::Token(AuthError::Expired)),
+        // Then it has to be that of a user.
+        Some(Err(_)) | None => match state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await {
+            Ok(identity) => Some(identity.user),
+            Err(AuthError::Unavailable) => return Err(Refused::NotNow),
+            Err(error) => return Err(Refused::Token(error)),
+        },
+    };
+    let id = id.ok_or(Refused::NotFound)?;
+    let call = state.calls.find(id).await.map_err(|NotNow| Refused::NotNow)?;
+    let is_theirs = |call: &Arc<Call>| user.as_ref().is_none_or(|user| call.has_party(user));
+    let call = call.filter(is_theirs).ok_or(Refused::NotFound)?;
+    let (status, expires_at) = match &call.state {
+        // Nobody has acted on the deadline yet.
+        CallState::Ringing(ringing) if ringing.until <= state.clock.now() => ("timeout", None),
+        CallState::Ringing(ringing) => ("ringing", Some(ringing.until.0)),
+        CallState::Accepted(_) => ("accepted", None),
+        CallState::Over(over) => (over.word(), None),
+    };
+    Ok(json(
+        StatusCode::OK,
+        Status {
+            success: true,
+            call_id: id.to_string(),
+            status,
+            call_type: call.call_type.word(),
+            caller_id: call.caller.user.as_str(),
+            callee_id: call.callee.as_str(),
+            expires_at,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use crate::call::{Accepted, Call, CallType, CallerDisplay, Outcome, Over, Party, Ringing, State};
+    use crate::clock::Timestamp;
+    use crate::http::testing::{Server, server};
+    use crate::ids::{CallId, DeviceId, UserId};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    fn call(state: State) -> Call {
+        Call {
+            id: CallId::from_u128(7),
+            caller: Party { user: user("alice"), device: DeviceId::parse("a1").unwrap() },
+            callee: user("bob"),
+            call_type: CallType::Video,
+            display: CallerDisplay::default(),
+            request_id: None,
+            created_at: NOW,
+            state,
+        }
+    }
+
+    fn rings() -> State {
+        State::Ringing(Ringing { until: NOW.plus(Duration::from_secs(45)), caller_given_up_at: None })
+    }
+
+    fn server_with(state: State) -> (Server, String) {
+        let server = server([]);
+        let call = call(state);
+        let path = format!("/calls/{}/status", call.id);
+        server.calls.lock().insert(call.id, Some(call.into()));
+        (server, path)
+    }
+
+    fn token(server: &Server, name: &str) -> String {
+        server.state.authenticator.mint(&user(name), Duration::from_secs(600)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_party_hears_how_the_call_stands() {
+        let accepted = State::Accepted(Accepted {
+            at: NOW,
+            until: NOW,
+            callee_device: DeviceId::parse("b1").unwrap(),
+            caller_given_up_at: None,
+            callee_given_up_at: None,
+        });
+        let over = |outcome| State::Over(Over { at: NOW, accepted_at: None, outcome });
+        for (state, status) in [
+            (rings(), "ringing"),
+            (accepted, "accepted"),
+            (over(Outcome::Rejected), "rejected"),
+            (over(Outcome::TimedOut), "timeout"),
+        ] {
+            let (server, path) = server_with(state);
+            for name in ["alice", "bob"] {
+                let answer =
+                    server.get_with(&path, &[("authorization", &format!("Bearer {}", token(&server, name)))]).await;
+                assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+                let mut expected = json!({ "success": true, "callId": CallId::from_u128(7).to_string(), "status": status,
+                    "callType": "video", "callerId": "alice", "calleeId": "bob" });
+                if status == "ringing" {
+                    expected["expiresAt"] = json!(NOW.0 + 45_000);
+                }
+                assert_eq!(answer.json(), expected);
+            }
+        }
+        let (server, path) = server_with(rings());
+        tokio::time::advance(Duration::from_secs(45)).await;
+        let late = server.get(&format!("{path}?token={}", token(&server, "bob"))).await.json();
+        assert_eq!(late["status"], "timeout", "before anybody has acted on the deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_token_of_a_push_is_good_for_its_call_alone() {
+        let (server, path) = server_with(rings());
+        let pushed = server.state.call_tokens.mint(CallId::from_u128(7), NOW);
+        assert_eq!(server.get(&format!("{path}?token={pushed}")).await.json()["status"], "ringing");
+        let other = format!("/calls/{}/status?token={pushed}", CallId::from_u128(8));
+        assert_eq!(server.get(&other).await.status, 401);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let answer = server.get(&format!("{path}?token={pushed}")).await;
+        assert_eq!((answer.status, answer.json()), (401, json!({ "success": false, "error": "Token expired" })));
+    }
+
+    #[tokio::test]
+    async fn strangers_learn_nothing() {
+        let (server, path) = server_with(rings());
+        assert_eq!(server.get(&path).await.json()["error"], "Authentication required");
+        assert_eq!(server.get(&format!("{path}?token=x.y")).await.json()["error"], "Invalid token");
+        let mallory = token(&server, "mallory");
+        for path in [path, format!("/calls/{}/status", CallId::from_u128(9)), "/calls/7/status".to_owned()] {
+            let answer = server.get(&format!("{path}?token={mallory}")).await;
+            assert_eq!((answer.status, answer.json()), (404, json!({ "success": false, "error": "Call not found" })));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_redis_it_is_to_be_asked_again() {
+        let (server, path) = server_with(rings());
+        server.calls.lock().insert(CallId::from_u128(7), None);
+        let answer = server.get(&format!("{path}?token={}", token(&server, "bob"))).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    }
+}
