@@ -24,9 +24,9 @@ use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
-use crate::push::Disabled;
+use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
-use crate::switchboard::{Line, Switchboard};
+use crate::switchboard::{Known, Line, Switchboard};
 use crate::turn::IceServers;
 
 /// How long a call that is over can still be asked about, as documented.
@@ -43,6 +43,7 @@ pub struct App {
     listener: Listener,
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
+    push: Option<push::Worker>,
     hub: Arc<Hub>,
     ice_servers: Arc<IceServers>,
     authenticator: Arc<Authenticator>,
@@ -82,7 +83,9 @@ impl App {
             let keys = authenticator.clone();
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
-        let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
+        let call_tokens = CallTokens::new(&call_token_secret(config), clock);
+        let (push, push_worker) = push(config, &backplane, &call_tokens, clock);
+        let switchboard = Switchboard::new(backplane, line, push, clock, rules(&config.call));
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
         let hub = Hub::new(
@@ -94,7 +97,6 @@ impl App {
             lifecycle.clone(),
         );
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
-        let call_tokens = CallTokens::new(&call_token_secret(config), clock);
         let calls = Arc::new(KnownCalls(switchboard.clone()));
         let state = HttpState::new(
             config,
@@ -111,6 +113,7 @@ impl App {
             listener,
             site,
             switchboard,
+            push: push_worker,
             hub,
             ice_servers,
             authenticator,
@@ -129,13 +132,27 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, ice_servers, authenticator, lifecycle, readiness, redis, .. } =
-            self;
+        let Self {
+            listener,
+            site,
+            switchboard,
+            push,
+            hub,
+            ice_servers,
+            authenticator,
+            lifecycle,
+            readiness,
+            redis,
+            ..
+        } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
+        if let Some(push) = push {
+            lifecycle.spawn(push.run(lifecycle.stopping().clone()));
+        }
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
@@ -180,6 +197,28 @@ fn watch(switchboard: &Arc<Switchboard>, lifecycle: &Lifecycle) {
     lifecycle.spawn(async move { calls.watch_departures(stopping).await });
     let (calls, stopping) = watched();
     lifecycle.spawn(async move { calls.keep_presence(stopping).await });
+}
+
+/// The push services that are configured, and what has to run for them.
+fn push(
+    config: &Config,
+    backplane: &Arc<dyn Backplane>,
+    call_tokens: &CallTokens,
+    clock: Clock,
+) -> (Arc<dyn Push>, Option<push::Worker>) {
+    let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
+    let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
+    // In this order: an iOS device that has both tokens is rung by Apple's own service.
+    let providers: Vec<_> = apns.chain(fcm).collect();
+    if providers.is_empty() {
+        return (Arc::new(Disabled), None);
+    }
+    let settings = push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
+    let recipients = Arc::new(Known::new(backplane.clone(), clock));
+    let call_tokens = call_tokens.clone();
+    let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
+    let (dispatcher, worker) = Dispatcher::new(settings, providers, recipients, status_token, clock);
+    (dispatcher, Some(worker))
 }
 
 fn retention(config: &Config) -> Retention {

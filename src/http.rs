@@ -56,6 +56,8 @@ pub struct HttpState {
     pub demo: Option<Demo>,
     /// Whether clients may come.
     pub readiness: Readiness,
+    /// Whether there are pushes by Firebase Cloud Messaging.
+    pub has_fcm: bool,
 }
 
 impl HttpState {
@@ -81,6 +83,7 @@ impl HttpState {
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),
             readiness,
+            has_fcm: config.push.fcm.is_some(),
         }
     }
 }

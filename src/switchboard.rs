@@ -11,6 +11,7 @@ mod commit;
 mod departures;
 mod expiry;
 mod line;
+mod recipients;
 mod registry;
 mod seat;
 
@@ -20,6 +21,7 @@ pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
 use departures::Departures;
 pub use line::Line;
+pub use recipients::Known;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 

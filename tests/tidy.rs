@@ -54,7 +54,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("engineioxide::", &["src/socket"]),
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
-    ("jsonwebtoken::", &["src/auth"]),
+    ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("reqwest::", &["src/auth/key_server", "src/push"]),
 ];
 

@@ -7,11 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::Mode;
 use super::public_key::{PublicKey, public_keys};
 use super::reader::{Reader, comma_list};
+use super::service_url::service_url;
 use super::variables::{ALGORITHMS, HMAC_ALGORITHMS, Kind};
 
 /// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
@@ -49,7 +50,7 @@ pub(super) fn auth_config(reader: &mut Reader, mode: Mode, warnings: &mut Vec<St
     let given = reader.text("JWT_SECRET").map(SecretString::from);
     let has_public_keys = PUBLIC.iter().any(|name| reader.is_given(name));
     secret_advice(reader, given.as_ref(), has_public_keys, mode, warnings);
-    let keys_url = reader.parsed("JWT_JWKS_URL", |text, _| keys_url(text, mode));
+    let keys_url = reader.parsed("JWT_JWKS_URL", |text, _| service_url(text, mode));
     let public_keys = key_file(reader);
     let secret_generated = given.is_none() && !has_public_keys;
     let algorithms = algorithms(reader, given.is_some() || secret_generated, has_public_keys);
@@ -112,24 +113,6 @@ fn generated_secret() -> SecretString {
     let mut bytes = [0; SECRET_BYTES_MIN];
     rand::rngs::OsRng.fill_bytes(&mut bytes);
     STANDARD_NO_PAD.encode(bytes).into()
-}
-
-/// Whoever can change the keys on their way here can be any user: so they come encrypted, or from this machine. User and password
-/// have no place in a URL that is shown.
-fn keys_url(text: &str, mode: Mode) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_here = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_safe = match url.scheme() {
-        "https" => true,
-        "http" => is_here || mode == Mode::Development,
-        _ => false,
-    };
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (is_safe && is_plain).then_some(url)
 }
 
 fn key_file(reader: &mut Reader) -> Vec<PublicKey> {

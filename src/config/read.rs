@@ -11,6 +11,7 @@ use super::auth::auth_config;
 use super::ice::ice_config;
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
+use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{is_injected, names_a_server, redis_config};
 use super::variables::{Section, variables};
@@ -42,7 +43,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         server: server(&mut reader, &backplane),
         backplane,
         auth: auth_config(&mut reader, mode, &mut warnings),
-        push_configured: push(&reader, &mut warnings),
+        push: push_config(&mut reader, mode, &mut warnings),
         ice: ice_config(&mut reader, &mut warnings),
         call: call(&mut reader),
         socket: socket(&mut reader),
@@ -127,14 +128,6 @@ fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Bac
 
 fn is_of(section: Section, name: &str) -> bool {
     variables().iter().any(|variable| variable.section == section && variable.name == name)
-}
-
-fn push(reader: &Reader, warnings: &mut Vec<String>) -> bool {
-    let configured = reader.is_given("FIREBASE_PROJECT_ID") || reader.is_given("FIREBASE_PRIVATE_KEY_PATH");
-    if configured {
-        warnings.push("FIREBASE_* is ignored: this release sends no push, so a killed app does not ring".into());
-    }
-    configured
 }
 
 fn call(reader: &mut Reader) -> CallConfig {

@@ -82,6 +82,16 @@ fn ice_on_two_nodes() {
 }
 
 #[test]
+fn push() {
+    passes("push.test.mjs");
+}
+
+#[test]
+fn push_on_two_nodes() {
+    passes_on_two_nodes("push.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }

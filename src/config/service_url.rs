@@ -1,0 +1,23 @@
+//! Addresses of other services that this server asks.
+
+use url::{Host, Url};
+
+use super::Mode;
+
+/// Where a service is. Whoever can change what comes from there on its way, or read what goes there, has its rights: so it is encrypted,
+/// or stays within this machine, or this is development. User and password have no place in a URL that is shown.
+pub(super) fn service_url(text: &str, mode: Mode) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_here = match url.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_safe = match url.scheme() {
+        "https" => true,
+        "http" => is_here || mode == Mode::Development,
+        _ => false,
+    };
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (is_safe && is_plain).then_some(url)
+}
