@@ -27,6 +27,7 @@ use crate::listener::{Answer, Listener};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
+use crate::turn::IceServers;
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
@@ -44,6 +45,7 @@ pub struct App {
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
     hub: Arc<Hub>,
+    ice_servers: Arc<IceServers>,
     authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
@@ -85,10 +87,26 @@ impl App {
         let (push, push_worker) = push(config, &backplane, &call_tokens, clock);
         let switchboard = Switchboard::new(backplane, line, push, clock, rules(&config.call));
         let settings = SocketSettings::new(config);
-        let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
+        let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
+        let hub = Hub::new(
+            settings,
+            switchboard.clone(),
+            authenticator.clone(),
+            ice_servers.clone(),
+            clock,
+            lifecycle.clone(),
+        );
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
-        let state = HttpState::new(config, authenticator.clone(), call_tokens, calls, clock, readiness.clone());
+        let state = HttpState::new(
+            config,
+            authenticator.clone(),
+            ice_servers.clone(),
+            call_tokens,
+            calls,
+            clock,
+            readiness.clone(),
+        );
         let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
@@ -97,6 +115,7 @@ impl App {
             switchboard,
             push: push_worker,
             hub,
+            ice_servers,
             authenticator,
             lifecycle,
             readiness,
@@ -113,7 +132,19 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, push, hub, authenticator, lifecycle, readiness, redis, .. } = self;
+        let Self {
+            listener,
+            site,
+            switchboard,
+            push,
+            hub,
+            ice_servers,
+            authenticator,
+            lifecycle,
+            readiness,
+            redis,
+            ..
+        } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
@@ -123,6 +154,8 @@ impl App {
             lifecycle.spawn(push.run(lifecycle.stopping().clone()));
         }
         lifecycle.spawn(hub.clone().keep_house());
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
         let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.
         tokio::select! {

@@ -5,6 +5,7 @@
 
 mod auth;
 mod document;
+mod ice;
 mod near_miss;
 mod problem;
 mod public_key;
@@ -26,7 +27,8 @@ pub use public_key::{PublicKey, PublicKeyKind};
 pub use push::{ApnsConfig, FcmConfig, PushConfig};
 pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
+    RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig, TurnCredentials,
+    TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 

@@ -65,6 +65,7 @@ impl HttpState {
     pub fn new(
         config: &Config,
         authenticator: Arc<Authenticator>,
+        ice_servers: Arc<IceServers>,
         call_tokens: CallTokens,
         calls: Arc<dyn Calls>,
         clock: Clock,
@@ -75,9 +76,9 @@ impl HttpState {
             mode: config.mode,
             cors_origin: config.server.cors_origin.clone(),
             authenticator,
+            ice_servers,
             call_tokens,
             calls,
-            ice_servers: Arc::new(IceServers::new(&config.ice, clock)),
             started_at: clock.now(),
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),

@@ -186,6 +186,15 @@ impl Switchboard {
         Ok(!calls_to_leave(actor, &live.calls, None).is_empty())
     }
 
+    /// Whether the device of `actor` is in a call that was accepted.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn is_in_accepted_call(&self, actor: &Actor) -> Result<bool, Unavailable> {
+        let live = self.backplane.live_calls(&actor.user).await?;
+        Ok(live.calls.iter().any(|stored| stored.call.peer_of(actor).is_ok()))
+    }
+
     /// Tells the calls of `user` that `device` has no connection.
     pub(crate) async fn away(&self, user: &UserId, device: &DeviceId) -> Result<(), Failure> {
         let command = Command::Away { user: user.clone(), device: device.clone() };

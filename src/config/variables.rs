@@ -5,7 +5,7 @@ use std::fmt;
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
     Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl,
-    Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnUrls,
+    Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -127,6 +127,8 @@ pub enum Kind {
     StunUrl,
     /// TURN URLs.
     TurnUrls,
+    /// Regions, each with its TURN URLs.
+    TurnRegions,
     /// Where another service is.
     ServiceUrl,
     /// A path in the file system.
@@ -162,6 +164,10 @@ impl Kind {
             Origins => "* or origins such as https://app.example.org, separated by commas".into(),
             StunUrl => "a URL that starts with stun: or stuns:".into(),
             TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
+            TurnRegions => {
+                "regions and their TURN URLs, such as eu=turn:a.example.org,turns:a.example.org; us=turn:b.example.org"
+                    .into()
+            }
             ServiceUrl => "a URL that starts with https://; http:// is for this machine, and for development".into(),
             Path => "a path".into(),
             Text => "text".into(),
@@ -255,10 +261,12 @@ const VARIABLES: &[Variable] = &[
 
     var(Ice, "STUN_SERVER_URL", Value("stun:stun.l.google.com:19302"), StunUrl, "The STUN server handed to clients"),
     var(Ice, "TURN_SERVER_URL", Unset, TurnUrls, "The TURN servers handed to clients"),
+    var(Ice, "TURN_REGIONS", Unset, TurnRegions, "The TURN servers handed to clients that name one of these regions, in place of those of `TURN_SERVER_URL`"),
     var(Ice, "TURN_USERNAME", Unset, Text, "TURN user name, the same for everybody"),
     var(Ice, "TURN_CREDENTIAL", Unset, Secret, "TURN password, the same for everybody"),
     var(Ice, "TURN_STATIC_SECRET", Unset, Secret, "Secret shared with the TURN server for time-limited credentials; wins over the fixed pair"),
-    var(Ice, "TURN_TTL", Value("86400"), Seconds(60, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
+    var(Ice, "TURN_STATIC_SECRET_FILE", Unset, Path, "File whose first line is that secret; read again when it changes, without a restart"),
+    var(Ice, "TURN_TTL", Value("86400"), Seconds(5, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
     var(Ice, "ICE_SERVERS_PUBLIC", Value("false"), Flag, "`true` hands TURN credentials to anybody, without a token"),
 
     var(Calls, "CALL_RING_TIMEOUT", Value("45000"), Milliseconds(100, 10 * MINUTE), "How long a call rings"),

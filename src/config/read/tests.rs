@@ -108,29 +108,6 @@ fn redis_settings_without_redis_are_ignored_aloud() {
 }
 
 #[test]
-fn turn_credentials_come_whole_and_with_a_server() {
-    assert_eq!(errors([TURN_URL, ("TURN_USERNAME", "u")]), "TURN_USERNAME: is set without TURN_CREDENTIAL");
-    assert_eq!(errors([TURN_URL, ("TURN_CREDENTIAL", "c")]), "TURN_CREDENTIAL: is set without TURN_USERNAME");
-    assert_eq!(errors([("TURN_STATIC_SECRET", "s")]), "TURN_STATIC_SECRET: is set without TURN_SERVER_URL");
-    let pair = [TURN_URL, ("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")];
-    assert!(matches!(read(pair).ice.turn, TurnCredentials::Static { .. }));
-    let secret = [TURN_URL, ("TURN_STATIC_SECRET", "s")];
-    assert!(matches!(read(secret).ice.turn, TurnCredentials::Secret(_)));
-    assert_eq!(read([TURN_URL]).warnings.len(), 1);
-}
-
-#[test]
-fn ice_urls_have_their_schemes() {
-    let several = "turn:h:3478?transport=udp, turns:h:443?transport=tcp,";
-    let config = read([("TURN_SERVER_URL", several), ("TURN_STATIC_SECRET", "s")]);
-    assert_eq!(config.ice.turn_urls, ["turn:h:3478?transport=udp", "turns:h:443?transport=tcp"]);
-    for bad in ["h:3478", "stun:h", "turn:", "turn:a b", ",", "turn:a,b"] {
-        assert!(errors([("TURN_SERVER_URL", bad)]).starts_with("TURN_SERVER_URL: got"), "{bad}");
-    }
-    assert!(errors([("STUN_SERVER_URL", "turn:h")]).starts_with("STUN_SERVER_URL: got"));
-}
-
-#[test]
 fn origins_are_normalised() {
     let list = |text| read([("CORS_ORIGIN", text)]).server.cors_origin;
     assert_eq!(list("*"), CorsOrigin::Any);
