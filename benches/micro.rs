@@ -11,6 +11,7 @@ use switchboard::backplane::{Memory, MemoryConfig, Payload, Registration};
 use switchboard::call::{Actor, Call, CallType, CallerDisplay, Command, Initiation, Request, Rules, Text, Transition};
 use switchboard::clock::{Clock, Timestamp};
 use switchboard::ids::{CallId, DeviceId, EventId, PushTokens, SessionId, UserId};
+use switchboard::metrics::Metrics;
 use switchboard::protocol::{Bounds, Media, ServerEvent, Signal, SignalKind, SignalRequest, decode};
 use switchboard::push::Disabled;
 use switchboard::switchboard::{CloseReason, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
@@ -138,7 +139,7 @@ fn switchboard() -> Arc<Switchboard> {
     };
     let (clock, line) = (Clock::system(), Arc::new(Line::default()));
     let node = Arc::new(Memory::new(clock, config).node(line.clone()));
-    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES)
+    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, Metrics::new())
 }
 
 async fn register(node: &Switchboard, user_name: &str, device_name: &str) -> Arc<Seat> {

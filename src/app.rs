@@ -1,5 +1,7 @@
 //! The composition root: builds every part of a node, binds its port, runs it, and ends it in order.
 
+mod inside;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
+use crate::app::inside::{Inside, Watched};
 use crate::auth::{Authenticator, CallTokens};
-use crate::backplane::{Backplane, Memory, MemoryConfig, Redis, Retention};
+use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention};
 use crate::call::{Call, Rules};
 use crate::clock::Clock;
 use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
@@ -24,6 +27,7 @@ use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
+use crate::metrics::{Exposition, Metrics};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
@@ -41,6 +45,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct App {
     address: SocketAddr,
     listener: Listener,
+    inside: Option<Inside>,
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
@@ -62,6 +67,7 @@ impl App {
     pub fn bind(config: &Config) -> io::Result<Self> {
         let (clock, correction) = Clock::corrected();
         let lifecycle = Lifecycle::default();
+        let metrics = Metrics::new();
         let address = SocketAddr::new(config.server.host, config.server.port);
         let listener = Listener::bind(address, config.limits.max_connections, clock)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
@@ -71,21 +77,29 @@ impl App {
         let redis = match &config.backplane {
             BackplaneConfig::Embedded => None,
             BackplaneConfig::Redis(redis) => {
-                Some(Redis::new(redis.clone(), retention(config), clock, Some(correction), line.clone()))
+                let metrics = metrics.clone();
+                Some(Redis::new(redis.clone(), retention(config), clock, Some(correction), line.clone(), metrics))
             }
         };
-        let backplane: Arc<dyn Backplane> = match &redis {
-            Some(redis) => redis.clone(),
-            None => Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(line.clone())),
+        let backplane: Arc<dyn Backplane> = if let Some(redis) = &redis {
+            redis.clone()
+        } else {
+            let receiver = MeteredReceiver::new(line.clone(), metrics.clone(), clock);
+            Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(Arc::new(receiver)))
         };
+        let backplane: Arc<dyn Backplane> = Arc::new(Metered::new(backplane, metrics.clone()));
         let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         if config.auth.required {
             let keys = authenticator.clone();
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
-        let (push, push_worker) = push(config, &backplane, &call_tokens, clock);
-        let switchboard = Switchboard::new(backplane, line, push, clock, rules(&config.call));
+        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock).unzip();
+        let push: Arc<dyn Push> = match &dispatcher {
+            Some(dispatcher) => dispatcher.clone(),
+            None => Arc::new(Disabled),
+        };
+        let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone());
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
         let hub = Hub::new(
@@ -95,7 +109,18 @@ impl App {
             ice_servers.clone(),
             clock,
             lifecycle.clone(),
+            metrics.clone(),
         );
+        let watched = Watched {
+            hub: hub.clone(),
+            open_connections: listener.open_connections(),
+            line,
+            switchboard: switchboard.clone(),
+            dispatcher,
+            readiness: readiness.clone(),
+        };
+        let exposition = Arc::new(watched.exposition(metrics));
+        let inside = Inside::bind(config, &exposition, &readiness, clock)?;
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
         let state = HttpState::new(
@@ -107,10 +132,11 @@ impl App {
             clock,
             readiness.clone(),
         );
-        let site = Arc::new(Site::new(config, engine, state));
+        let site = Arc::new(Site::new(config, engine, state, exposition));
         Ok(Self {
             address,
             listener,
+            inside,
             site,
             switchboard,
             push: push_worker,
@@ -130,10 +156,16 @@ impl App {
         self.address
     }
 
+    /// Where it answers the inside, if anywhere.
+    pub fn inside_address(&self) -> Option<SocketAddr> {
+        self.inside.as_ref().map(Inside::address)
+    }
+
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
         let Self {
             listener,
+            inside,
             site,
             switchboard,
             push,
@@ -156,6 +188,9 @@ impl App {
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
+        if let Some(inside) = inside {
+            lifecycle.spawn(inside.serve(lifecycle.clone()));
+        }
         let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.
         tokio::select! {
@@ -205,20 +240,19 @@ fn push(
     backplane: &Arc<dyn Backplane>,
     call_tokens: &CallTokens,
     clock: Clock,
-) -> (Arc<dyn Push>, Option<push::Worker>) {
+) -> Option<(Arc<Dispatcher>, push::Worker)> {
     let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
     let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
     // In this order: an iOS device that has both tokens is rung by Apple's own service.
     let providers: Vec<_> = apns.chain(fcm).collect();
     if providers.is_empty() {
-        return (Arc::new(Disabled), None);
+        return None;
     }
     let settings = push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
     let recipients = Arc::new(Known::new(backplane.clone(), clock));
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
-    let (dispatcher, worker) = Dispatcher::new(settings, providers, recipients, status_token, clock);
-    (dispatcher, Some(worker))
+    Some(Dispatcher::new(settings, providers, recipients, status_token, clock))
 }
 
 fn retention(config: &Config) -> Retention {
@@ -275,9 +309,13 @@ struct Site {
 }
 
 impl Site {
-    fn new(config: &Config, engine: Arc<Engine>, state: HttpState) -> Self {
+    fn new(config: &Config, engine: Arc<Engine>, state: HttpState, exposition: Arc<Exposition>) -> Self {
         let polling = http::cors(engine.polling(), &config.server.cors_origin, &http::SOCKET_IO_METHODS);
-        let pages = http::client_bundle().fallback_service(http::router(state));
+        let mut pages = http::client_bundle();
+        if config.server.metrics_public {
+            pages = pages.merge(http::metrics(exposition));
+        }
+        let pages = pages.fallback_service(http::router(state));
         Self { engine, polling, pages }
     }
 }

@@ -10,6 +10,7 @@
 mod conformance;
 mod memory;
 mod message;
+mod metered;
 mod redis;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 pub use self::redis::{Redis, Retention};
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
+pub use metered::{Metered, MeteredReceiver};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use crate::call::{Call, Text};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId};
+use crate::metrics::FoundBy;
 
 /// How long a device that stays away is remembered when a push can wake it: as long as the reference server kept tokens.
 const PUSH_TOKEN_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -105,6 +108,15 @@ pub enum Committed {
     Repeated(CallId),
 }
 
+/// A call whose deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The call.
+    pub call: CallId,
+    /// How this node knows.
+    pub found_by: FoundBy,
+}
+
 /// Keeps the calls.
 #[async_trait]
 pub trait Calls: Send + Sync {
@@ -131,7 +143,7 @@ pub trait Calls: Send + Sync {
 
     /// Waits until the deadline of at least one call has passed and names at most `limit` such calls. A call that is not changed
     /// afterwards is named again, not sooner than a second later. Safe to cancel.
-    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable>;
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, Unavailable>;
 }
 
 /// A socket that registers.

@@ -38,6 +38,9 @@ pub enum Command {
         #[arg(long, value_parser = lifetime)]
         expires: Option<Duration>,
     },
+    /// Print `docs/metrics.md`
+    #[command(hide = true)]
+    MetricsDoc,
     /// Check the configuration, and print it without its secrets
     CheckConfig,
 }

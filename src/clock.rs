@@ -108,6 +108,23 @@ fn system_time() -> Timestamp {
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
+/// Measures how long something takes, finer than a [`Timestamp`] could, whatever becomes of the time of day meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts at this moment.
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long it has run.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Sets a clock right: nodes that share a backplane go by its clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Correction(&'static AtomicI64);

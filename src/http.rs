@@ -1,4 +1,5 @@
-//! The HTTP side: health and readiness, ICE servers, how a call stands, information, and in development the demo page.
+//! The HTTP side: health and readiness, ICE servers, how a call stands, information, in development the demo page, and what is for
+//! the inside: metrics.
 //!
 //! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
 //! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
@@ -10,6 +11,7 @@ mod calls;
 mod cors;
 mod demo;
 mod ice;
+mod inside;
 mod path;
 mod request;
 mod status;
@@ -32,6 +34,7 @@ pub use assets::client_bundle;
 pub use calls::{Calls, NotNow};
 pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
+pub use inside::{inside, metrics};
 
 /// What the HTTP side knows.
 #[derive(Clone)]

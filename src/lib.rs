@@ -10,6 +10,8 @@ pub mod ids;
 
 pub mod clock;
 
+pub mod metrics;
+
 pub mod call;
 
 pub mod protocol;

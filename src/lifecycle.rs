@@ -34,6 +34,11 @@ impl Readiness {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the node sends its clients away.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
     /// Whether Redis can be reached; `None` where it is not used.
     pub fn redis(&self) -> Option<bool> {
         self.redis.as_ref().map(|is_connected| is_connected())
@@ -41,7 +46,7 @@ impl Readiness {
 
     /// What keeps clients from being sent here; nothing if they may come.
     pub fn obstacles(&self) -> Vec<&'static str> {
-        let draining = self.is_draining.load(Ordering::Relaxed).then_some("draining");
+        let draining = self.is_draining().then_some("draining");
         let redis = (self.redis() == Some(false)).then_some("redis");
         let keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys()).then_some("keys");
         draining.into_iter().chain(redis).chain(keys).collect()

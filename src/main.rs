@@ -6,6 +6,7 @@ use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
 use switchboard::lifecycle::Lifecycle;
+use switchboard::metrics;
 use switchboard::telemetry;
 
 /// The configuration or the command line is wrong; starting again will not help.
@@ -17,6 +18,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let command = cli::parse();
+    if command == Command::MetricsDoc {
+        print!("{}", metrics::document());
+        return ExitCode::SUCCESS;
+    }
     let config = match Config::load() {
         Ok(config) => config,
         Err(errors) => {
@@ -25,7 +30,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve => serve(&config),
+        Command::Serve | Command::MetricsDoc => serve(&config),
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");
@@ -70,6 +75,9 @@ async fn run(config: &Config) -> std::io::Result<()> {
     let app = App::bind(config)?;
     let address = app.address();
     tracing::info!(url = format!("http://{address}"), "listening");
+    if let Some(address) = app.inside_address() {
+        tracing::info!(url = format!("http://{address}/metrics"), "metrics");
+    }
     if config.mode == Mode::Development {
         println!("{}", cli::welcome(address, config.auth.secret.is_some()));
     }

@@ -7,6 +7,7 @@
 
 mod ack;
 mod client_event;
+mod event_name;
 mod fields;
 mod media;
 mod payloads;
@@ -21,6 +22,7 @@ pub use client_event::{
     Bounds, CallDetails, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable,
     UndecodableKind, decode,
 };
+pub use event_name::EVENT_NAMES;
 pub use media::{Media, Signal, SignalKind};
 pub use problem::{Code, Problem};
 pub use server_event::{Body, ServerEvent};

@@ -11,6 +11,7 @@ mod commit;
 mod departures;
 mod expiry;
 mod line;
+mod observed;
 mod recipients;
 mod registry;
 mod seat;
@@ -21,6 +22,7 @@ pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
 use departures::Departures;
 pub use line::Line;
+use observed::Observed;
 pub use recipients::Known;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
@@ -29,7 +31,8 @@ use crate::backplane::{Backplane, Device, Outgoing, Sent, Stored};
 use crate::call::{Actor, Audience, Call, CallType, CallerDisplay, Command, Hangup, Refusal, Rules, State, Text};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, RequestId, UserId};
-use crate::protocol::{Reachability, Signal, SignalRequest};
+use crate::metrics::Metrics;
+use crate::protocol::{Reachability, Signal, SignalKind, SignalRequest};
 use crate::push::Push;
 
 /// Serves calls. One per node.
@@ -38,6 +41,7 @@ pub struct Switchboard {
     line: Arc<Line>,
     push: Arc<dyn Push>,
     departures: Departures,
+    observed: Observed,
     clock: Clock,
     rules: Rules,
 }
@@ -91,8 +95,10 @@ impl Switchboard {
         push: Arc<dyn Push>,
         clock: Clock,
         rules: Rules,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        Arc::new(Self { backplane, line, push, departures: Departures::default(), clock, rules })
+        let observed = Observed::new(metrics);
+        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, clock, rules })
     }
 
     /// Answers a call. The device leaves any other call it is in.
@@ -158,6 +164,9 @@ impl Switchboard {
                     let audience = Audience::Only(peer.device);
                     let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone() };
                     if self.backplane.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
+                        if kind == SignalKind::Answer {
+                            self.observed.described(call_id, self.clock.now());
+                        }
                         return Ok(());
                     }
                 }
@@ -167,6 +176,11 @@ impl Switchboard {
             known = (self.backplane.load(call_id).await?, true);
         }
         Err(Failure::Contended)
+    }
+
+    /// How many departures are still to be noted.
+    pub fn departures_waiting(&self) -> usize {
+        self.departures.count()
     }
 
     /// A call that is going on, or was over not long ago.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Who may use whom: each room (`src/<room>.rs` and `src/<room>/`) and the rooms it may name.
 /// `ids` and `clock` are open to all; a room may always name itself.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("main", &["app", "auth", "cli", "config", "lifecycle", "telemetry"]),
+    ("main", &["app", "auth", "cli", "config", "lifecycle", "metrics", "telemetry"]),
     (
         "app",
         &[
@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http",
             "lifecycle",
             "listener",
+            "metrics",
             "protocol",
             "push",
             "socket",
@@ -32,17 +33,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("clock", &[]),
     ("lifecycle", &[]),
+    ("metrics", &[]),
     ("listener", &["config", "lifecycle"]),
     ("telemetry", &["config"]),
     ("auth", &["config"]),
     ("call", &[]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "protocol"]),
+    ("backplane", &["call", "config", "metrics", "protocol"]),
     ("push", &["call", "config"]),
     ("turn", &["config"]),
-    ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
-    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard", "turn"]),
-    ("http", &["auth", "call", "config", "lifecycle", "telemetry", "turn"]),
+    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push"]),
+    ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
+    ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 
@@ -55,6 +57,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
+    ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/auth/key_server", "src/push"]),
 ];
 
@@ -312,6 +315,12 @@ fn variable_of(row: &str) -> Option<&str> {
     let name = row.trim().strip_prefix("| `")?.split('`').next()?;
     let is_variable = name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     is_variable.then_some(name)
+}
+
+#[test]
+fn the_list_of_metrics_is_as_the_server_has_them() {
+    let (written, wanted) = (read(&root().join("docs/metrics.md")), switchboard::metrics::document());
+    assert!(written == wanted, "run `cargo run -q -- metrics-doc > docs/metrics.md`");
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn peer_directory() -> PathBuf {
 
 fn switchboard() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.env("NODE_ENV", "production").env("BACKPLANE", "embedded");
+    command.env("NODE_ENV", "production").env("METRICS_PORT", "off").env("BACKPLANE", "embedded");
     command.envs(WIDE_OPEN.map(|name| (name, "1000000"))).envs(WIDE_OPEN_BYTES.map(|name| (name, "1000000000")));
     command
 }

@@ -18,11 +18,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Abandoned, Attached, Backlog, Calls, Commit, Committed, Device, Directory, Lines, LiveCalls, Outgoing, Position,
-    Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
+    Abandoned, Attached, Backlog, Calls, Commit, Committed, Device, Directory, Due, Lines, LiveCalls, Outgoing,
+    Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
+use crate::metrics::FoundBy;
 
 use calls::Records;
 use users::Users;
@@ -170,10 +171,13 @@ impl Calls for Node {
         Ok(outcome)
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, Unavailable> {
         loop {
             let look_again = match self.memory.take_due(limit) {
-                Ok(due) => return Ok(due),
+                Ok(due) => {
+                    let named = |call| Due { call, found_by: FoundBy::Timer };
+                    return Ok(due.into_iter().map(named).collect());
+                }
                 Err(look_again) => look_again,
             };
             // Waits for the next deadline, or for an earlier one to be set.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::call::{Audience, Event, Notice};
+use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId, UserId};
 use crate::protocol::Signal;
 
@@ -32,6 +33,14 @@ impl Payload {
         match self {
             Payload::Notice(notice) => notice.call_id,
             Payload::Signal(signal) => signal.call_id,
+        }
+    }
+
+    /// When it was made, by the clock of the node that sent it.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Payload::Notice(notice) => notice.at,
+            Payload::Signal(signal) => signal.at,
         }
     }
 

@@ -36,6 +36,7 @@ use crate::backplane::Receiver;
 use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
 use crate::ids::NodeId;
+use crate::metrics::Metrics;
 
 use cache::Cache;
 use channels::Wanted;
@@ -69,6 +70,7 @@ pub struct Redis {
     clock: Clock,
     correction: Option<Correction>,
     receiver: Arc<dyn Receiver>,
+    metrics: Arc<Metrics>,
     link: Link,
     wanted: Arc<Wanted>,
     scripts: Scripts,
@@ -88,6 +90,7 @@ impl Redis {
         clock: Clock,
         correction: Option<Correction>,
         receiver: Arc<dyn Receiver>,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let node = NodeId::random();
         let keys = Keys::new(&config.key_prefix, config.db);
@@ -102,6 +105,7 @@ impl Redis {
             clock,
             correction,
             receiver,
+            metrics,
             wanted: Arc::default(),
             cache: Cache::default(),
             deadlines: Deadlines::default(),

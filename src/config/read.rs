@@ -77,11 +77,23 @@ fn server(reader: &mut Reader, backplane: &BackplaneConfig) -> ServerConfig {
             })
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         port: reader.number("PORT"),
+        metrics_port: reader.parsed("METRICS_PORT", |text, _| port_or_off(text)).flatten(),
+        metrics_public: reader.flag("METRICS_PUBLIC"),
         cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),
         worker_threads: reader.number("WORKER_THREADS"),
         drain_timeout: reader.optional_duration("DRAIN_TIMEOUT").unwrap_or(drain_timeout),
         shutdown_timeout: reader.duration("SHUTDOWN_TIMEOUT"),
     }
+}
+
+/// A port, or none where there is to be none; `None` for what is neither.
+#[expect(clippy::option_option, reason = "a value that is not sound, and one that says no")]
+fn port_or_off(text: &str) -> Option<Option<u16>> {
+    if text.eq_ignore_ascii_case("off") {
+        return Some(None);
+    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok().map(Some) } else { None }
 }
 
 fn cors_origin(text: &str) -> Option<CorsOrigin> {

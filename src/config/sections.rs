@@ -34,6 +34,10 @@ pub struct ServerConfig {
     pub host: IpAddr,
     /// The port; 0 lets the operating system choose.
     pub port: u16,
+    /// The port for metrics and probes; 0 lets the operating system choose, `None` does without.
+    pub metrics_port: Option<u16>,
+    /// Whether the public port has the metrics too.
+    pub metrics_public: bool,
     /// Which web pages may use this server.
     pub cors_origin: CorsOrigin,
     /// Threads that run the server, at least one.

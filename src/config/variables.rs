@@ -4,8 +4,8 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl,
-    Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
+    Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, PortOrOff, Printable,
+    RedisUrl, Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -113,6 +113,8 @@ pub enum Kind {
     Servers,
     /// A TCP port.
     Port,
+    /// A TCP port, or none.
+    PortOrOff,
     /// A whole number within bounds, inclusive.
     Number(u64, u64),
     /// A duration in milliseconds within bounds, inclusive.
@@ -157,6 +159,7 @@ impl Kind {
             Host => "a host name or an IP address".into(),
             Servers => "hosts such as sentinel-1:26379, separated by commas".into(),
             Port => "a port number from 0 to 65535".into(),
+            PortOrOff => "a port number from 0 to 65535, or off".into(),
             Number(least, most) => format!("a whole number from {least} to {most}"),
             Milliseconds(least, most) => format!("milliseconds from {least} to {most}"),
             Seconds(least, most) => format!("seconds from {least} to {most}"),
@@ -212,6 +215,8 @@ const VARIABLES: &[Variable] = &[
     var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` or public keys and on Redis or `BACKPLANE=embedded`, and has no demo page"),
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
+    var(Server, "METRICS_PORT", Value("9464"), PortOrOff, "The port of `/metrics`, `/livez` and `/readyz` for the inside, at `HOST`; 0 takes any free one, `off` does without"),
+    var(Server, "METRICS_PUBLIC", Value("false"), Flag, "`true` answers `/metrics` on the public port too, to anybody"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
     var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second"),
     var(Server, "DRAIN_TIMEOUT", Chosen("10000 with Redis, else 1000"), Milliseconds(0, 10 * MINUTE), "Over how long a shutdown sends the clients away"),

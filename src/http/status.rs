@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::HttpState;
 use super::answer::json;
+use crate::lifecycle::Readiness;
 
 #[derive(Serialize)]
 struct Health {
@@ -39,7 +40,12 @@ pub(super) async fn livez() -> Response {
 
 /// Whether clients are to be sent here, and if not, why.
 pub(super) async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
-    let obstacles = state.readiness.obstacles();
+    readiness(&state.readiness)
+}
+
+/// The same, for whoever asks.
+pub(super) fn readiness(readiness: &Readiness) -> Response {
+    let obstacles = readiness.obstacles();
     if obstacles.is_empty() {
         return json(StatusCode::OK, serde_json::json!({ "status": "ready" }));
     }

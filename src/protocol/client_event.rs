@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::call::{CallType, CallerDisplay, Text};
 use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, UserId};
+use crate::protocol::event_name::EVENT_NAMES;
 use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
 use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
 use crate::protocol::{Code, Media, Problem, SignalKind};
@@ -118,6 +119,8 @@ pub struct SignalRequest {
 pub struct Undecodable {
     /// What it was meant to be.
     pub kind: UndecodableKind,
+    /// Its name, if that is one we know.
+    pub event: Option<&'static str>,
     /// What is wrong with it.
     pub problem: Problem,
 }
@@ -144,7 +147,7 @@ const RESERVED: [&str; 6] =
 /// # Errors
 /// The [`Problem`] with it, for the client.
 pub fn decode(packet: &str, attachments: &[Bytes], bounds: Bounds) -> Result<ClientEvent, Undecodable> {
-    let garbage = || Undecodable { kind: UndecodableKind::Garbage, problem: Problem::invalid_payload() };
+    let garbage = || Undecodable { kind: UndecodableKind::Garbage, event: None, problem: Problem::invalid_payload() };
     let packet: Packet<'_> = serde_json::from_str(packet).map_err(|_| garbage())?;
     let name = &*packet.name;
     if RESERVED.contains(&name) {
@@ -156,7 +159,8 @@ pub fn decode(packet: &str, attachments: &[Bytes], bounds: Bounds) -> Result<Cli
             "call_initiate" => UndecodableKind::Initiate,
             _ => UndecodableKind::Other,
         };
-        Undecodable { kind, problem }
+        let event = EVENT_NAMES.into_iter().find(|known| *known == name);
+        Undecodable { kind, event, problem }
     })
 }
 

@@ -34,6 +34,13 @@ const FATES: [(Fate, &str); 7] = [
     (Fate::Dropped, "dropped"),
 ];
 
+impl Fate {
+    /// Its word among the counts.
+    pub fn word(self) -> &'static str {
+        FATES[self as usize].1
+    }
+}
+
 /// The counts of one provider.
 #[derive(Debug, Default)]
 pub(super) struct Counts([[AtomicU64; FATES.len()]; KINDS.len()]);

@@ -107,6 +107,11 @@ impl Dispatcher {
         (Arc::new(Self { queue: sender, desk: desk.clone() }), Worker { queue: receiver, desk })
     }
 
+    /// How many wakeups wait.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// The counts so far.
     pub fn snapshot(&self) -> Snapshot {
         let Desk { lanes, queue_full, not_looked_up, .. } = &*self.desk;

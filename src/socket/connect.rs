@@ -10,6 +10,7 @@ use socketioxide::socket::{DisconnectReason, Socket};
 
 use crate::auth::{AuthError, HandshakeToken, Identity, token_from_handshake};
 use crate::ids::SessionId;
+use crate::metrics::{Connect, Left};
 use crate::socket::hub::{Hub, TooManyConnections};
 use crate::socket::session::Session;
 use crate::socket::wire::Wire;
@@ -29,13 +30,21 @@ impl ConnectMiddleware<LocalAdapter, Admission> for Admission {
     async fn call<'a>(&'a self, socket: Arc<Socket>, auth: &'a Option<Value>) -> Verdict {
         let identity = match identify(&self.0, &socket, auth.as_ref()).await {
             Err(error @ AuthError::Unavailable) => {
+                self.0.metrics.connects.inc(Connect::KeysUnavailable);
                 // A stock client takes every refusal for final; it comes back when its connection breaks.
                 self.send_back(&socket).await;
                 return Err(Box::new(error));
             }
-            identified => identified.map_err(|error| Box::new(error) as _)?,
+            Err(error) => {
+                self.0.metrics.connects.inc(refused(error));
+                return Err(Box::new(error));
+            }
+            Ok(identity) => identity,
         };
-        admit(&self.0, &socket, identity).map_err(|error| Box::new(error) as _)
+        let admitted = admit(&self.0, &socket, identity);
+        let result = if admitted.is_ok() { Connect::Accepted } else { Connect::UserHasTooMany };
+        self.0.metrics.connects.inc(result);
+        admitted.map_err(|error| Box::new(error) as _)
     }
 }
 
@@ -46,6 +55,16 @@ impl Admission {
             let wire = Wire::new(id, socket, &self.0);
             wire.close_transport_at_once().await;
         }
+    }
+}
+
+fn refused(error: AuthError) -> Connect {
+    match error {
+        AuthError::Missing => Connect::TokenMissing,
+        AuthError::Invalid => Connect::TokenInvalid,
+        AuthError::Expired => Connect::TokenExpired,
+        AuthError::NotYetValid => Connect::TokenNotYetValid,
+        AuthError::Unavailable => Connect::KeysUnavailable,
     }
 }
 
@@ -82,10 +101,22 @@ struct OnDisconnect(Arc<Session>);
 
 impl DisconnectHandler<LocalAdapter, OnDisconnect> for OnDisconnect {
     fn call_with_defer(&self, socket: Arc<Socket>, reason: DisconnectReason, defer: fn(Arc<Socket>)) {
+        self.0.hub().metrics.disconnects.inc(left_by(reason));
         self.0.gone();
         if reason == DisconnectReason::ClientNSDisconnect {
             self.0.left();
         }
         defer(socket);
+    }
+}
+
+fn left_by(reason: DisconnectReason) -> Left {
+    match reason {
+        DisconnectReason::TransportClose => Left::TransportClosed,
+        DisconnectReason::TransportError => Left::TransportFailed,
+        DisconnectReason::HeartbeatTimeout => Left::HeartbeatMissed,
+        DisconnectReason::ClientNSDisconnect => Left::Client,
+        DisconnectReason::ServerNSDisconnect | DisconnectReason::ClosingServer => Left::Server,
+        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => Left::Malformed,
     }
 }

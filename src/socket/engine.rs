@@ -23,6 +23,7 @@ use tower::{Service, ServiceExt};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::listener::{Connection, Io, OpenConnections};
+use crate::metrics::Connect;
 use crate::socket::connect::Admission;
 use crate::socket::hub::Hub;
 
@@ -162,12 +163,23 @@ impl Engine {
         with_numeric_code(response.map(Body::new)).await
     }
 
-    /// Whether this is a new client and there is no room for one, or no time.
+    /// Whether this is a new client and there is no room for one, or no time; counts it then.
     fn is_full(&self, uri: &Uri) -> bool {
         // The connection that asks is among the open ones.
         let (clients, connections) = (self.hub.connected(), self.open_connections.count());
         let max = self.hub.settings.limits.max_connections;
-        query_value(uri, "sid").is_none() && (self.hub.is_draining() || clients >= max || connections > max)
+        if query_value(uri, "sid").is_some() {
+            return false;
+        }
+        let why = if self.hub.is_draining() {
+            Connect::Draining
+        } else if clients >= max || connections > max {
+            Connect::Full
+        } else {
+            return false;
+        };
+        self.hub.metrics.connects.inc(why);
+        true
     }
 }
 

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig, SocketConfig};
 use crate::ids::{SessionId, UserId};
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::protocol::Bounds;
 use crate::socket::ice::IceRenewals;
 use crate::socket::limits::UserLimits;
@@ -53,6 +54,7 @@ pub struct Hub {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) clock: Clock,
     pub(super) lifecycle: Lifecycle,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) user_limits: UserLimits,
     pub(super) token_expiry: TokenExpiry,
     pub(super) ice_servers: Arc<IceServers>,
@@ -82,6 +84,7 @@ impl Hub {
         ice_servers: Arc<IceServers>,
         clock: Clock,
         lifecycle: Lifecycle,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
             user_limits: UserLimits::new(&settings.limits),
@@ -90,6 +93,7 @@ impl Hub {
             authenticator,
             clock,
             lifecycle,
+            metrics,
             token_expiry: TokenExpiry::default(),
             ice_renewals: Arc::new(IceRenewals::new(ice_servers.renew_after())),
             ice_servers,

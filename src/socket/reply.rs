@@ -8,6 +8,7 @@ use socketioxide::handler::{FromMessageParts, Value};
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
 
+use crate::metrics::{Answer, EventIn, Slow};
 use crate::protocol::{Problem, Refused};
 use crate::socket::wire::Wire;
 
@@ -15,6 +16,7 @@ use crate::socket::wire::Wire;
 pub(super) struct Reply {
     sender: Option<AckSender>,
     wire: Arc<Wire>,
+    event: EventIn,
 }
 
 impl Reply {
@@ -23,7 +25,17 @@ impl Reply {
             let Ok(sender) = AckSender::from_message_parts(socket, value, &ack_id);
             sender
         });
-        Self { sender, wire }
+        Self { sender, wire, event: EventIn::Unread }
+    }
+
+    /// The same, to an event of this name.
+    pub(super) fn to(self, name: &str) -> Self {
+        Self { event: EventIn::of(name).unwrap_or(EventIn::Unread), ..self }
+    }
+
+    /// Notes that the event was dealt with, and how, where there is nothing to send.
+    pub(super) fn note(&self, answer: Answer) {
+        self.wire.metrics().events_in.inc((self.event, answer));
     }
 
     /// Whether the client gave a callback.
@@ -33,20 +45,27 @@ impl Reply {
 
     /// Answers. A client that takes no answers is cut off: it is not to wait for one that was left out.
     pub(super) fn send(self, body: &impl Serialize) {
-        let sent = self.sender.map(|sender| sender.send(body));
-        if let Some(Err(SendError::Socket(SocketError::InternalChannelFull))) = sent {
-            self.wire.close_transport();
-        }
+        self.note(Answer::Ok);
+        self.answer_with(body);
     }
 
     pub(super) fn refuse(self, problem: &Problem) {
-        self.send(&Refused::new(problem));
+        self.note(Answer::of(problem.code.word()).unwrap_or(Answer::E500));
+        self.answer_with(&Refused::new(problem));
     }
 
     pub(super) fn answer(self, result: Result<impl Serialize, Problem>) {
         match result {
             Ok(body) => self.send(&body),
             Err(problem) => self.refuse(&problem),
+        }
+    }
+
+    fn answer_with(self, body: &impl Serialize) {
+        let sent = self.sender.map(|sender| sender.send(body));
+        if let Some(Err(SendError::Socket(SocketError::InternalChannelFull))) = sent {
+            self.wire.metrics().slow_consumers.inc(Slow::Answers);
+            self.wire.close_transport();
         }
     }
 }

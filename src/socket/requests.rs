@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Actor, Refusal, Text};
 use crate::ids::CallId;
+use crate::metrics::{Answer, Limit};
 use crate::protocol::{
     CallAck, CallAnswered, CallDetails, CallRequest, ClientEvent, Done, EndTarget, InitiateAck, Pong, Problem,
     RefreshAck, Said, SignalRequest, Undecodable, UndecodableKind,
@@ -69,7 +70,10 @@ impl Session {
     /// Answers what was no request.
     pub(super) fn answer_undecodable(&self, undecodable: &Undecodable, reply: Reply) {
         match undecodable.kind {
-            UndecodableKind::Garbage => return self.wire().close_transport(),
+            UndecodableKind::Garbage => {
+                reply.note(Answer::Closed);
+                return self.wire().close_transport();
+            }
             UndecodableKind::Register => drop(self.wire().emit("registration_error", &undecodable.problem)),
             UndecodableKind::Initiate if self.actor().is_none() => return reply.refuse(&Problem::no_identity()),
             UndecodableKind::Initiate | UndecodableKind::Other => {}
@@ -82,6 +86,7 @@ impl Session {
         if reply.is_awaited() {
             reply.send(&pong);
         } else {
+            reply.note(Answer::Ok);
             let _ = self.wire().emit("pong", &pong);
         }
     }
@@ -104,6 +109,7 @@ impl Session {
     async fn initiate(&self, request: CallRequest) -> Result<InitiateAck, Problem> {
         let by = self.actor().ok_or_else(Problem::no_identity)?;
         if !self.hub().user_limits.count_call(&by.user) {
+            self.hub().metrics.rate_limited.inc(Limit::Calls);
             return Err(Problem::rate_limited());
         }
         let CallRequest { callee, details } = request;

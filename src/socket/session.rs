@@ -14,6 +14,7 @@ use crate::auth::Identity;
 use crate::call::Actor;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
+use crate::metrics::{Answer, Limit};
 use crate::protocol::{ClientEvent, Problem, Undecodable, decode};
 use crate::socket::hub::{Hub, TooManyConnections};
 use crate::socket::limits::{SocketLimits, Verdict};
@@ -180,18 +181,31 @@ impl Session {
         match self.limits.count(bytes, user, &self.hub.user_limits, now) {
             Verdict::Allowed => {}
             Verdict::Refused => return self.refuse_for_rate(reply),
-            Verdict::Expelled => return self.wire.expel(Problem::rate_limited()),
+            Verdict::Expelled => {
+                reply.note(Answer::E303);
+                self.hub.metrics.rate_limited.inc(Limit::Patience);
+                return self.wire.expel(Problem::rate_limited());
+            }
         }
         let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
-            Ok(ClientEvent::Pong) if ack_id.is_none() => return,
-            Ok(event) => Job::Request(event, reply, now),
-            Err(undecodable) => Job::Undecodable(undecodable, reply),
+            Ok(ClientEvent::Pong) if ack_id.is_none() => return reply.to("pong").note(Answer::Ok),
+            Ok(event) => {
+                let reply = reply.to(event.name());
+                Job::Request(event, reply, now)
+            }
+            Err(undecodable) => {
+                let reply = reply.to(undecodable.event.unwrap_or_default());
+                Job::Undecodable(undecodable, reply)
+            }
         };
         // As many as may come at once; more have been refused before they get here.
         match self.mailbox.put(job, self.hub.settings.limits.event_burst as usize) {
             Put::Queued => {}
             Put::StartReader => self.start_reader(),
-            Put::Full => self.wire.expel(Problem::rate_limited()),
+            Put::Full => {
+                self.hub.metrics.rate_limited.inc(Limit::Mailbox);
+                self.wire.expel(Problem::rate_limited());
+            }
         }
     }
 
@@ -224,6 +238,7 @@ impl Session {
 
     fn refuse_for_rate(&self, reply: Reply) {
         let problem = Problem::rate_limited();
+        self.hub.metrics.rate_limited.inc(Limit::Events);
         self.tell(&reply, &problem);
         reply.refuse(&problem);
     }

@@ -13,7 +13,8 @@ use crate::clock::Timestamp;
 use crate::ids::{EventId, SessionId};
 use crate::lifecycle::Lifecycle;
 use crate::listener::{Connection, Signs};
-use crate::protocol::{Problem, ServerEvent};
+use crate::metrics::{EventOut, Expelled, Metrics, Sending, Slow};
+use crate::protocol::{Code, Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
 use crate::socket::engine::opened_number;
 use crate::socket::hub::Hub;
@@ -41,6 +42,7 @@ pub(super) struct Wire {
     transports: Arc<Transports>,
     ice_renewals: Arc<IceRenewals>,
     lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
     events: AtomicU64,
     last_event_at: AtomicU64,
     is_expelled: AtomicBool,
@@ -62,14 +64,31 @@ impl Wire {
             transports,
             ice_renewals: hub.ice_renewals.clone(),
             lifecycle: hub.lifecycle.clone(),
+            metrics: hub.metrics.clone(),
             events: AtomicU64::new(0),
             last_event_at: AtomicU64::new(0),
             is_expelled: AtomicBool::new(false),
         }
     }
 
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Sends an event.
     pub(super) fn emit(&self, name: &str, body: &impl Serialize) -> Result<(), Unsent> {
+        let sent = self.try_emit(name, body);
+        let result = match sent {
+            Ok(()) => Sending::Sent,
+            Err(Unsent::Full) => Sending::Full,
+            Err(Unsent::Gone) => Sending::Gone,
+        };
+        self.metrics.events_out.inc((EventOut::of(name).unwrap_or(EventOut::Other), result));
+        sent
+    }
+
+    fn try_emit(&self, name: &str, body: &impl Serialize) -> Result<(), Unsent> {
         match self.socket.upgrade().ok_or(Unsent::Gone)?.emit(name, body) {
             Ok(()) => Ok(()),
             Err(SendError::Socket(SocketError::InternalChannelFull)) => Err(Unsent::Full),
@@ -94,6 +113,7 @@ impl Wire {
         if self.is_expelled.swap(true, Ordering::Relaxed) {
             return;
         }
+        self.metrics.expelled.inc(if problem.code == Code::E004 { Expelled::Displaced } else { Expelled::RateLimited });
         let wire = self.clone();
         self.lifecycle.spawn(async move {
             // While it goes on sending it is read on, unheard: a connection closed over unread bytes is reset, and the client
@@ -196,7 +216,10 @@ impl Outlet for Wire {
     fn close(self: Arc<Self>, reason: CloseReason) {
         match reason {
             CloseReason::Displaced => self.expel(Problem::replaced()),
-            CloseReason::TooSlow => self.close_transport(),
+            CloseReason::TooSlow => {
+                self.metrics.slow_consumers.inc(Slow::Events);
+                self.close_transport();
+            }
         }
     }
 }

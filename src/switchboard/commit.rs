@@ -6,6 +6,7 @@ use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload
 use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
 use crate::ids::CallId;
 use crate::push::Wakeup;
+use crate::switchboard::observed::Change;
 use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave};
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
@@ -131,10 +132,12 @@ impl Switchboard {
                 Effect::Wake { user, wake } => wakes.push((user, wake)),
             }
         }
+        let change = Change::of(&expected, &outbox, call);
         let commit = Commit { expected, call: Call::clone(call), outbox };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
             note(call);
+            self.observed.committed(call, change);
             for (user, wake) in wakes {
                 self.push.wake(Wakeup { user, call: call.clone(), wake });
             }

@@ -51,6 +51,11 @@ impl Departures {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
     /// The session is here after all, or again.
     pub(super) fn forget(&self, session: &SessionId) {
         let mut waiting = self.waiting.lock();

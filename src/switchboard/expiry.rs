@@ -5,8 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::backplane::Due;
 use crate::call::{Command, Party};
 use crate::ids::CallId;
+use crate::metrics::FoundBy;
 use crate::switchboard::{Failure, Switchboard};
 
 /// How many calls are looked at before new ones are asked for.
@@ -34,13 +36,13 @@ impl Switchboard {
         }
     }
 
-    async fn act_on(&self, call: CallId) {
-        if let Err(failure) = self.expire(call).await {
+    async fn act_on(&self, Due { call, found_by }: Due) {
+        if let Err(failure) = self.expire(call, found_by).await {
             tracing::warn!(call_id = %call, %failure, "a deadline was not acted on, and will be again");
         }
     }
 
-    async fn expire(&self, id: CallId) -> Result<(), Failure> {
+    async fn expire(&self, id: CallId, found_by: FoundBy) -> Result<(), Failure> {
         let Some(stored) = self.backplane.load(id).await? else {
             return Ok(());
         };
@@ -49,6 +51,7 @@ impl Switchboard {
         if early <= EARLY_MAX {
             tokio::time::sleep(early).await;
         }
+        self.observed.looked_at(&stored.call, found_by, self.clock.now());
         let away = stored.call.away_parties();
         if !away.is_empty() && !self.backplane.may_count_absence() && !stored.call.has_run_out(self.clock.now()) {
             return Ok(());

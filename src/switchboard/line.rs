@@ -79,6 +79,15 @@ impl Line {
         self.shard(user).read().contains_key(user)
     }
 
+    /// How many users have a seat here, and how many seats there are.
+    pub fn count(&self) -> (usize, usize) {
+        let of_shard = |shard: &Shard| {
+            let shard = shard.read();
+            (shard.len(), shard.values().map(Vec::len).sum::<usize>())
+        };
+        self.shards.iter().map(of_shard).fold((0, 0), |sum, shard| (sum.0 + shard.0, sum.1 + shard.1))
+    }
+
     /// Every seat of this node.
     pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
         self.shards.iter().flat_map(|shard| shard.read().values().flatten().cloned().collect::<Vec<_>>()).collect()

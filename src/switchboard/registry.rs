@@ -93,7 +93,12 @@ impl Switchboard {
             Err(unavailable) => Err(unavailable),
         };
         match missed {
-            Ok((missed, calls)) => Ok(Arrival { seat, missed, calls }),
+            Ok((missed, calls)) => {
+                if seat.can_be_woken() {
+                    self.observed.came(&user, &calls, self.clock.now());
+                }
+                Ok(Arrival { seat, missed, calls })
+            }
             Err(unavailable) => {
                 // Half a registration is none: the client will ask again.
                 let _ = self.leave(&seat).await;
@@ -117,6 +122,7 @@ impl Switchboard {
     /// [`Failure`]; the seat is live all the same.
     pub async fn go_live(&self, arrival: Arrival) -> Result<Arc<Seat>, Failure> {
         let Arrival { seat, missed, calls } = arrival;
+        self.observed.metrics.inbox_replays.add(missed.deliveries.len());
         seat.open(missed).await;
         self.back(&seat, calls).await?;
         Ok(seat)
@@ -170,7 +176,7 @@ impl Switchboard {
         }
         let Ok(backlog) = self.backplane.read(seat.user(), interruption.passed).await else { return };
         let calls = backlog.calls.clone();
-        seat.catch_up(interruption, backlog);
+        self.observed.metrics.inbox_replays.add(seat.catch_up(interruption, backlog));
         let noted = async {
             self.back(seat, calls.clone()).await?;
             self.miss_others(seat, &calls).await

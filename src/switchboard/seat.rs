@@ -119,6 +119,11 @@ impl Seat {
         Registration { tokens: self.tokens.lock().clone(), ..self.registration.clone() }
     }
 
+    /// Whether a push reaches the device.
+    pub(super) fn can_be_woken(&self) -> bool {
+        *self.tokens.lock() != PushTokens::default()
+    }
+
     /// The app has newer push tokens.
     pub(super) fn add_tokens(&self, newer: PushTokens) {
         let mut tokens = self.tokens.lock();
@@ -169,20 +174,24 @@ impl Seat {
         (gate.is_interrupted() && !gate.is_closed).then_some(Interruption { number, passed })
     }
 
-    /// Sends what was missed during an interruption, then what has come since; unless there has been another one meanwhile.
-    pub(super) fn catch_up(&self, interruption: Interruption, backlog: Backlog) {
+    /// Sends what was missed during an interruption, then what has come since; unless there has been another one meanwhile. Answers
+    /// how many were missed.
+    pub(super) fn catch_up(&self, interruption: Interruption, backlog: Backlog) -> usize {
         let mut gate = self.gate.lock();
         let passed = gate.passed;
         // In front, what an earlier reading found and is waiting still.
         let (mut waiting, since): (Vec<_>, Vec<_>) =
             std::mem::take(&mut gate.held).into_iter().partition(|delivery| delivery.id <= passed);
         let missed = backlog.messages.into_iter().map(|kept| kept.delivery);
+        let waited = waiting.len();
         waiting.extend(missed.filter(|delivery| delivery.id > passed && self.is_meant(&delivery.audience)));
+        let count = waiting.len() - waited;
         waiting.extend(since.into_iter().filter(|delivery| delivery.id > backlog.last));
         gate.held = waiting;
         gate.passed = passed.max(backlog.last);
         gate.mended = interruption.number;
         self.let_through(&mut gate);
+        count
     }
 
     fn let_through(&self, gate: &mut Gate) {

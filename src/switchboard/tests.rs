@@ -20,6 +20,7 @@ use crate::backplane::{Memory, MemoryConfig, Payload, Registration};
 use crate::call::{Actor, CallType, CallerDisplay, Rules, Wake};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
+use crate::metrics::Metrics;
 use crate::protocol::{Media, ServerEvent, SignalKind, SignalRequest};
 use crate::push::{Push, Wakeup};
 use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
@@ -165,7 +166,7 @@ impl Exchange {
     fn node(&self) -> Arc<Switchboard> {
         let line = Arc::new(Line::default());
         let backplane = Arc::new(self.memory.node(line.clone()));
-        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES)
+        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, Metrics::new())
     }
 
     /// A node that acts on deadlines for as long as the answer is kept.

@@ -97,6 +97,11 @@ fn http() {
 }
 
 #[test]
+fn metrics() {
+    passes("metrics.test.mjs");
+}
+
+#[test]
 fn cluster() {
     passes("cluster.test.mjs");
 }

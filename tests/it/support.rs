@@ -29,7 +29,7 @@ impl Server {
         let mut child = Command::new(BINARY)
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .env_clear()
-            .envs([("HOST", "127.0.0.1"), ("PORT", "0")])
+            .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("METRICS_PORT", "0")])
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

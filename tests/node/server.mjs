@@ -14,6 +14,7 @@ const BASE = {
   DRAIN_TIMEOUT: '200',
   HOST: '127.0.0.1',
   JWT_SECRET: SECRET,
+  METRICS_PORT: '0',
   NODE_ENV: 'development',
   PORT: '0',
   SHUTDOWN_TIMEOUT: '500',
@@ -48,6 +49,7 @@ export async function startNode(env = {}) {
   });
   const node = {
     port,
+    pid: child.pid,
     url: `http://127.0.0.1:${port}`,
     output,
     ended,

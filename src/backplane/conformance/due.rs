@@ -22,7 +22,7 @@ fn just_before<L: Lab>(_: &L, duration: Duration) -> Duration {
 async fn named_at(lab: &impl Lab, node: &TestNode, deadline: Timestamp) -> Vec<CallId> {
     let due = lab.within(node.backplane.due(16)).await.unwrap();
     assert!(lab.now() >= deadline && lab.now() <= deadline.plus(LATENESS_MAX), "{deadline:?} at {:?}", lab.now());
-    due
+    due.into_iter().map(|due| due.call).collect()
 }
 
 pub(crate) async fn a_deadline_is_named_on_time(lab: impl Lab) {
@@ -92,7 +92,7 @@ pub(crate) async fn no_more_are_named_than_asked_for(lab: impl Lab) {
     for count in [2, 2, 1] {
         let due = lab.within(node.backplane.due(2)).await.unwrap();
         assert_eq!(due.len(), count);
-        named.extend(due);
+        named.extend(due.into_iter().map(|due| due.call));
     }
     assert_eq!(named, expected, "each of them once");
 }
@@ -122,5 +122,9 @@ pub(crate) async fn two_nodes_share_the_work(lab: impl Lab) {
     let (first, second) = lab.within(async { tokio::join!(one.backplane.due(4), two.backplane.due(4)) }).await;
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!((first.len(), second.len()), (4, 4));
-    assert_eq!(first.into_iter().chain(second).collect::<HashSet<_>>(), expected, "none of them twice");
+    assert_eq!(
+        first.into_iter().chain(second).map(|due| due.call).collect::<HashSet<_>>(),
+        expected,
+        "none of them twice"
+    );
 }

@@ -11,7 +11,7 @@ use crate::backplane::redis::directory::devices_of;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::{Redis, message, millis, record};
-use crate::backplane::{Calls, Commit, Committed, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
+use crate::backplane::{Calls, Commit, Committed, Due, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
 use crate::call::{Call, State};
 use crate::ids::{CallId, RequestId, UserId};
 
@@ -136,7 +136,7 @@ impl Calls for Redis {
         }
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, Unavailable> {
         self.next_due(limit).await
     }
 }

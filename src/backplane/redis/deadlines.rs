@@ -10,11 +10,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::backplane::Unavailable;
 use crate::backplane::redis::Redis;
 use crate::backplane::redis::link::Lane;
+use crate::backplane::{Due, Unavailable};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
+use crate::metrics::FoundBy;
 
 /// How often the deadlines of all nodes are looked at by each of two. With more nodes each looks less often, so that looking costs
 /// no more; but at least once a second, as a node may have died with its deadlines.
@@ -122,9 +123,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// How this node knows of a call that is due: those of `passed` it had set itself.
+fn found_by(call: CallId, passed: &BTreeSet<(Timestamp, CallId)>) -> FoundBy {
+    if passed.iter().any(|(_, own)| *own == call) { FoundBy::Timer } else { FoundBy::Sweep }
+}
+
 impl Redis {
     /// Waits for calls that are due, and takes at most `limit` of them for a second. Does not fail while Redis is away: it waits.
-    pub(super) async fn next_due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+    pub(super) async fn next_due(&self, limit: usize) -> Result<Vec<Due>, Unavailable> {
         let _waiting = Waiting::new(&self.deadlines);
         loop {
             self.link.up().await;
@@ -133,10 +139,12 @@ impl Redis {
             if !elected.is_empty() {
                 // What else has passed is found in the next round.
                 self.deadlines.put_back(passed, Timestamp(0));
-                return Ok(elected);
+                return Ok(elected.into_iter().map(|call| Due { call, found_by: FoundBy::Event }).collect());
             }
             // If it fails Redis is away, or has nothing for whoever asks at this moment: it is asked again.
             if let Ok((redis_now, due)) = self.claim(limit).await {
+                let found = |call| Due { call, found_by: found_by(call, &passed) };
+                let due: Vec<_> = due.into_iter().map(found).collect();
                 self.deadlines.put_back(passed, redis_now);
                 if !due.is_empty() {
                     return Ok(due);

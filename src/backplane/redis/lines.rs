@@ -9,6 +9,7 @@ use crate::backplane::redis::message::Message;
 use crate::backplane::redis::{Redis, Retention, message, record};
 use crate::backplane::{Backlog, Kept, Lines, Outgoing, Payload, Sent, Unavailable, Version};
 use crate::ids::{CallId, EventId, UserId};
+use crate::metrics::Road;
 
 /// By about which part an inbox may be beyond its bounds.
 const LOOSENESS: usize = 32;
@@ -117,12 +118,16 @@ impl Listener for Redis {
                 tracing::warn!("a message that this release cannot read was passed over");
                 return;
             };
-            let Message { delivery, revision, record, .. } = message;
+            let Message { delivery, sent_at, token, revision, record } = message;
             if let Payload::Notice(notice) = &*delivery.payload {
                 self.cache.outdate(notice.call_id, revision);
                 // Somebody here will act on the call.
                 let _ = record.map(|record| self.note(record));
             }
+            let now = self.clock.now();
+            let road = if token.starts_with(self.node.as_str()) { Road::Local } else { Road::Remote };
+            self.metrics.relay.observe(road, delivery.payload.at().until(now));
+            self.metrics.bus_lag.observe(sent_at.until(now));
             self.receiver.deliver(&user, &delivery);
         } else if channel == self.keys.expired_channel() {
             self.timer_expired(payload);

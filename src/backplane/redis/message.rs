@@ -58,6 +58,8 @@ struct Json<'a> {
 pub(super) struct Message<'a> {
     pub(super) delivery: Delivery,
     pub(super) sent_at: Timestamp,
+    /// Who sent it, as the name of the change or message begins.
+    pub(super) token: &'a str,
     /// The revision of the call that it came of.
     pub(super) revision: u64,
     /// The record of the call at that revision.
@@ -215,9 +217,10 @@ fn signal(json: &Json<'_>, call_id: CallId, kind: SignalKind) -> Option<Payload>
 pub(super) fn read(text: &str) -> Option<Message<'_>> {
     let mut parts = text.splitn(7, ' ');
     let (id, sent_at) = place(parts.next()?)?;
-    let revision = parts.nth(4)?.parse().ok()?;
+    let token = parts.nth(3)?;
+    let revision = parts.next()?.parse().ok()?;
     let (audience, payload, record) = read_body(parts.next()?)?;
-    Some(Message { delivery: Delivery { id, audience, payload: payload.into() }, sent_at, revision, record })
+    Some(Message { delivery: Delivery { id, audience, payload: payload.into() }, sent_at, token, revision, record })
 }
 
 /// The place of a message, and when it was sent, of the id that Redis gave it: milliseconds, and a number within them. An event id
@@ -291,7 +294,7 @@ mod tests {
                 let delivery =
                     Delivery { id: EventId(34_012), audience: audience.clone(), payload: payload.clone().into() };
                 let record = payload.is_live_notice().then_some(record);
-                let expected = Message { delivery, sent_at: Timestamp(34), revision: 3, record };
+                let expected = Message { delivery, sent_at: Timestamp(34), token: "token", revision: 3, record };
                 assert_eq!(read(&published), Some(expected));
             }
         }

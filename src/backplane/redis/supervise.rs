@@ -20,7 +20,7 @@ use crate::backplane::redis::link::{Lane, plain};
 use crate::backplane::redis::nodes::{Answer, Beat, Silence, is_out_of_date};
 use crate::backplane::redis::{Redis, millis, record};
 use crate::call::State;
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 
 /// How long making all connections may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +75,7 @@ impl Redis {
         let mut found: Option<Findings> = None;
         let mut pause = Duration::ZERO;
         let mut patience: Pin<Box<Sleep>> = Box::pin(tokio::time::sleep(self.link.timeout()));
+        let mut lost: Option<Stopwatch> = None;
         for generation in 1.. {
             let opened = tokio::select! {
                 opened = self.open_after(pause, generation) => opened,
@@ -93,10 +94,15 @@ impl Redis {
                     self.link.set_up(connection.clone());
                     self.restore_calls().await;
                     self.receiver.resumed();
+                    if let Some(lost) = lost.take() {
+                        self.metrics.redis_reconnects.inc();
+                        self.metrics.redis_outage.observe(lost.elapsed());
+                    }
                     self.attend(&connection, &mut answers, &stop).await;
                     if stop.is_cancelled() {
                         return self.say_farewell().await;
                     }
+                    lost = Some(Stopwatch::start());
                     self.link.set_shaken();
                     self.receiver.interrupted();
                     patience = Box::pin(tokio::time::sleep(self.link.timeout()));
@@ -137,6 +143,7 @@ impl Redis {
         let listener: Arc<dyn Listener> = self.clone();
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
         let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own);
+        let channels = Box::pin(self.metrics.redis_subscribing.time(channels));
         let connection = Connection::open(generation, &client, self.link.timeout(), channels, &self.scripts).await?;
         let findings = checks::check(&mut connection.commands()).await?;
         self.beat(&connection).await?;

@@ -19,6 +19,7 @@ use crate::backplane::conformance::{LIMITS, Lab, conformance};
 use crate::backplane::{Backplane, Receiver, Redis, Retention};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{RedisConfig, RedisServers};
+use crate::metrics::Metrics;
 
 /// When the tests begin.
 const EPOCH: Timestamp = Timestamp(1_700_000_000_000);
@@ -152,7 +153,7 @@ impl Lab for RedisLab {
             over_ttl: LIMITS.over_ttl,
             ring_timeout: Duration::from_secs(45),
         };
-        let node = Redis::new(self.server.config(), retention, self.clock, None, receiver);
+        let node = Redis::new(self.server.config(), retention, self.clock, None, receiver, Metrics::new());
         tokio::spawn(node.clone().run(CancellationToken::new()));
         tokio::time::timeout(PATIENCE, node.link.up()).await.unwrap();
         self.nodes.lock().push(node.clone());

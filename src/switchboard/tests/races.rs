@@ -9,10 +9,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::backplane::{
-    Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Lines, LiveCalls, Outgoing,
-    Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Version,
+    Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Due, Lines, LiveCalls,
+    Outgoing, Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Version,
 };
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
+use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
@@ -76,7 +77,7 @@ impl Calls for Unhurried {
         self.step().await.commit(commit).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<CallId>, Unavailable> {
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, Unavailable> {
         self.step().await.due(limit).await
     }
 }
@@ -170,7 +171,7 @@ impl Exchange {
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             subscribed: Mutex::default(),
         });
-        (Switchboard::new(unhurried.clone(), line, Arc::new(Disabled), self.clock, RULES), unhurried)
+        (Switchboard::new(unhurried.clone(), line, Arc::new(Disabled), self.clock, RULES, Metrics::new()), unhurried)
     }
 }
 

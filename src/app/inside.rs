@@ -1,0 +1,119 @@
+//! The port for the inside, and what is looked at when its metrics are read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http;
+use crate::lifecycle::{Lifecycle, Readiness};
+use crate::listener::{Answer, Listener, OpenConnections};
+use crate::metrics::{Exposition, Metrics, NotPushed, Queue};
+use crate::push::{Dispatcher, Fate, Snapshot};
+use crate::socket::Hub;
+use crate::switchboard::{Line, Switchboard};
+
+/// Connections to the port for the inside; a scraper and a probe keep one each.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The port for the inside, bound.
+pub(super) struct Inside {
+    address: SocketAddr,
+    listener: Listener,
+    site: Arc<Site>,
+}
+
+impl Inside {
+    /// Binds the port, if there is to be one.
+    ///
+    /// # Errors
+    /// Where it cannot be bound.
+    pub(super) fn bind(
+        config: &Config,
+        exposition: &Arc<Exposition>,
+        readiness: &Readiness,
+        clock: Clock,
+    ) -> io::Result<Option<Self>> {
+        let Some(port) = config.server.metrics_port else { return Ok(None) };
+        let address = SocketAddr::new(config.server.host, port);
+        let listener = Listener::bind(address, MAX_CONNECTIONS, clock).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
+        })?;
+        let site = Arc::new(Site(http::inside(exposition.clone(), readiness.clone())));
+        Ok(Some(Self { address: listener.address()?, listener, site }))
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the node stops.
+    pub(super) async fn serve(self, lifecycle: Lifecycle) {
+        self.listener.serve(self.site, lifecycle).await;
+    }
+}
+
+struct Site(Router);
+
+impl Answer for Site {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let Ok(response) = self.0.clone().oneshot(request).await;
+        response
+    }
+}
+
+/// What is looked at when metrics are read.
+pub(super) struct Watched {
+    pub(super) hub: Arc<Hub>,
+    pub(super) open_connections: OpenConnections,
+    pub(super) line: Arc<Line>,
+    pub(super) switchboard: Arc<Switchboard>,
+    pub(super) dispatcher: Option<Arc<Dispatcher>>,
+    pub(super) readiness: Readiness,
+}
+
+impl Watched {
+    /// `metrics`, with a look at all of it whenever they are read.
+    pub(super) fn exposition(self, metrics: Arc<Metrics>) -> Exposition {
+        let exposition = Exposition::new(metrics);
+        exposition.look_at(move |metrics| self.look(metrics));
+        exposition
+    }
+
+    fn look(&self, metrics: &Metrics) {
+        metrics.ready.set_flag(self.readiness.obstacles().is_empty());
+        metrics.draining.set_flag(self.readiness.is_draining());
+        metrics.backplane_up.set_flag(self.readiness.redis().unwrap_or(true));
+        metrics.connections.set(self.hub.connected());
+        metrics.tcp_connections.set(self.open_connections.count());
+        let (users, devices) = self.line.count();
+        metrics.registered_users.set(users);
+        metrics.registered_devices.set(devices);
+        metrics.queue_depth.set(Queue::Departures, self.switchboard.departures_waiting());
+        if let Some(dispatcher) = &self.dispatcher {
+            metrics.queue_depth.set(Queue::Push, dispatcher.queued());
+            note_pushes(metrics, &dispatcher.snapshot());
+        }
+    }
+}
+
+fn note_pushes(metrics: &Metrics, snapshot: &Snapshot) {
+    let Snapshot { messages, queue_full, not_looked_up } = snapshot;
+    for count in messages {
+        let (provider, kind) = (count.provider, count.kind);
+        if count.outcome == Fate::Retried.word() {
+            metrics.push_retries.raise_to(&[provider, kind], count.count);
+        } else {
+            metrics.pushes.raise_to(&[provider, kind, count.outcome], count.count);
+        }
+    }
+    metrics.not_pushed.raise_to(NotPushed::QueueFull, *queue_full);
+    metrics.not_pushed.raise_to(NotPushed::NotLookedUp, *not_looked_up);
+}

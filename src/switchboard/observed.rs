@@ -1,0 +1,119 @@
+//! What is measured of calls, from what was committed.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::backplane::{Expected, Outgoing, Payload, Stored};
+use crate::call::{Call, EndReason, Event, Outcome, Over, State};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, UserId};
+use crate::metrics::{Ended, FoundBy, Metrics, Rung};
+
+/// Most calls that were answered here and whose descriptions are waited for. Beyond it the oldest is not measured.
+const MAX_SETTING_UP: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+
+/// What a commit does to a call, as far as it is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    begins: bool,
+    answers: bool,
+    ends: bool,
+}
+
+impl Change {
+    /// What committing `call` upon `expected`, with these messages, does. Only an answer is told as one, and only a live call is
+    /// changed.
+    pub(super) fn of(expected: &Expected, outbox: &[Outgoing], call: &Call) -> Self {
+        let is_answer = |outgoing: &Outgoing| matches!(&outgoing.payload, Payload::Notice(notice) if matches!(notice.event, Event::Accepted { .. }));
+        Self {
+            begins: matches!(expected, Expected::New { .. }),
+            answers: outbox.iter().any(is_answer),
+            ends: !call.is_live(),
+        }
+    }
+}
+
+/// The measurements.
+pub(super) struct Observed {
+    pub(super) metrics: Arc<Metrics>,
+    /// When calls were answered here whose device has not described itself yet.
+    setting_up: Mutex<LruCache<CallId, Timestamp>>,
+}
+
+impl Observed {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, setting_up: Mutex::new(LruCache::unbounded()) }
+    }
+
+    /// A change of a call was committed.
+    pub(super) fn committed(&self, call: &Call, change: Change) {
+        let metrics = &self.metrics;
+        if change.begins {
+            metrics.calls_begun.inc();
+        }
+        match &call.state {
+            State::Accepted(accepted) if change.answers => {
+                metrics.calls_answered.inc();
+                metrics.call_ring.observe(Rung::Answered, call.created_at.until(accepted.at));
+                let mut setting_up = self.setting_up.lock();
+                setting_up.put(call.id, accepted.at);
+                if setting_up.len() > MAX_SETTING_UP.get() {
+                    setting_up.pop_lru();
+                }
+            }
+            State::Over(over) if change.ends => {
+                metrics.calls_ended.inc(how(over, change.begins));
+                self.setting_up.lock().pop(&call.id);
+                match over.accepted_at {
+                    Some(answered_at) => metrics.call_duration.observe(answered_at.until(over.at)),
+                    None if change.begins => {}
+                    None => metrics.call_ring.observe(Rung::Unanswered, call.created_at.until(over.at)),
+                }
+            }
+            State::Ringing(_) | State::Accepted(_) | State::Over(_) => {}
+        }
+    }
+
+    /// A device of this node has answered the description of the other one.
+    pub(super) fn described(&self, call: CallId, now: Timestamp) {
+        if let Some(answered_at) = self.setting_up.lock().pop(&call) {
+            self.metrics.call_setup.observe(answered_at.until(now));
+        }
+    }
+
+    /// A call that rings was looked at, because its deadline has passed.
+    pub(super) fn looked_at(&self, call: &Call, found_by: FoundBy, now: Timestamp) {
+        if let State::Ringing(_) = &call.state
+            && let Some(deadline) = call.deadline()
+            && deadline <= now
+        {
+            self.metrics.ring_timer_lateness.observe(found_by, deadline.until(now));
+        }
+    }
+
+    /// A device of `user` that can be woken has come, while these calls are live.
+    pub(super) fn came(&self, user: &UserId, calls: &[Stored], now: Timestamp) {
+        for Stored { call, .. } in calls {
+            if matches!(call.state, State::Ringing(_)) && call.callee == *user {
+                self.metrics.push_to_connect.observe(call.created_at.until(now));
+            }
+        }
+    }
+}
+
+/// The word for how a call ended. One that was over as soon as it began met a busy callee.
+fn how(over: &Over, at_once: bool) -> Ended {
+    match &over.outcome {
+        Outcome::Rejected if at_once => Ended::Busy,
+        Outcome::Rejected => Ended::Rejected,
+        Outcome::TimedOut => Ended::NoAnswer,
+        Outcome::Ended(EndReason::HungUp(_)) if over.accepted_at.is_none() => Ended::Cancelled,
+        Outcome::Ended(EndReason::HungUp(_)) => Ended::HungUp,
+        Outcome::Ended(EndReason::Replaced) => Ended::Replaced,
+        Outcome::Ended(EndReason::ConnectionLost) => Ended::ConnectionLost,
+        Outcome::Ended(EndReason::MaxDuration) => Ended::MaxDuration,
+    }
+}
