@@ -117,3 +117,31 @@ fn note_pushes(metrics: &Metrics, snapshot: &Snapshot) {
     metrics.not_pushed.raise_to(NotPushed::QueueFull, *queue_full);
     metrics.not_pushed.raise_to(NotPushed::NotLookedUp, *not_looked_up);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::Count;
+
+    #[test]
+    fn pushes_are_told_by_their_end_and_retries_apart() {
+        let metrics = Metrics::new();
+        let exposition = Exposition::new(metrics.clone());
+        let count = |outcome, count| Count { provider: "fcm", kind: "ring", outcome, count };
+        let messages = vec![count("sent", 3), count("retried", 2), count("dropped", 0)];
+        for _ in 0..2 {
+            note_pushes(&metrics, &Snapshot { messages: messages.clone(), queue_full: 5, not_looked_up: 1 });
+        }
+        let text = exposition.text();
+        for line in [
+            "switchboard_pushes_total{kind=\"ring\",outcome=\"sent\",provider=\"fcm\"} 3",
+            "switchboard_pushes_total{kind=\"ring\",outcome=\"dropped\",provider=\"fcm\"} 0",
+            "switchboard_push_retries_total{kind=\"ring\",provider=\"fcm\"} 2",
+            "switchboard_pushes_not_tried_total{reason=\"queue_full\"} 5",
+            "switchboard_pushes_not_tried_total{reason=\"not_looked_up\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("outcome=\"retried\""));
+    }
+}

@@ -26,26 +26,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// As it is spelled.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::E001 => "E001",
-            Self::E003 => "E003",
-            Self::E004 => "E004",
-            Self::E005 => "E005",
-            Self::E101 => "E101",
-            Self::E102 => "E102",
-            Self::E203 => "E203",
-            Self::E301 => "E301",
-            Self::E302 => "E302",
-            Self::E303 => "E303",
-            Self::E304 => "E304",
-            Self::E500 => "E500",
-            Self::E501 => "E501",
-            Self::E502 => "E502",
-        }
-    }
-
     /// Whether the same request may succeed a moment later.
     fn is_retryable(self) -> bool {
         matches!(self, Self::E501 | Self::E502)

@@ -9,7 +9,7 @@ use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
 
 use crate::metrics::{Answer, EventIn, Slow};
-use crate::protocol::{Problem, Refused};
+use crate::protocol::{Code, Problem, Refused};
 use crate::socket::wire::Wire;
 
 /// The callback of a request. Answered at most once, because answering takes it.
@@ -50,7 +50,7 @@ impl Reply {
     }
 
     pub(super) fn refuse(self, problem: &Problem) {
-        self.note(Answer::of(problem.code.word()).unwrap_or(Answer::E500));
+        self.note(counted_as(problem.code));
         self.answer_with(&Refused::new(problem));
     }
 
@@ -66,6 +66,47 @@ impl Reply {
         if let Some(Err(SendError::Socket(SocketError::InternalChannelFull))) = sent {
             self.wire.metrics().slow_consumers.inc(Slow::Answers);
             self.wire.close_transport();
+        }
+    }
+}
+
+fn counted_as(code: Code) -> Answer {
+    match code {
+        Code::E001 => Answer::E001,
+        Code::E003 => Answer::E003,
+        Code::E004 => Answer::E004,
+        Code::E005 => Answer::E005,
+        Code::E101 => Answer::E101,
+        Code::E102 => Answer::E102,
+        Code::E203 => Answer::E203,
+        Code::E301 => Answer::E301,
+        Code::E302 => Answer::E302,
+        Code::E303 => Answer::E303,
+        Code::E304 => Answer::E304,
+        Code::E500 => Answer::E500,
+        Code::E501 => Answer::E501,
+        Code::E502 => Answer::E502,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Label;
+    use crate::protocol::EVENT_NAMES;
+
+    #[test]
+    fn every_event_of_clients_is_counted_by_its_name() {
+        for name in EVENT_NAMES {
+            assert_eq!(EventIn::of(name).map(Label::words), Some(vec![name]));
+        }
+        assert_eq!(EventIn::COUNT, EVENT_NAMES.len() + 1, "and those without one");
+    }
+
+    #[test]
+    fn a_code_is_counted_as_it_is_spelled() {
+        for code in [Code::E001, Code::E101, Code::E203, Code::E304, Code::E502] {
+            assert_eq!(counted_as(code).words(), [format!("{code:?}")]);
         }
     }
 }

@@ -36,7 +36,7 @@ impl Change {
     }
 }
 
-/// The measurements.
+/// The measurements of calls.
 pub(super) struct Observed {
     pub(super) metrics: Arc<Metrics>,
     /// When calls were answered here whose device has not described itself yet.
@@ -58,11 +58,7 @@ impl Observed {
             State::Accepted(accepted) if change.answers => {
                 metrics.calls_answered.inc();
                 metrics.call_ring.observe(Rung::Answered, call.created_at.until(accepted.at));
-                let mut setting_up = self.setting_up.lock();
-                setting_up.put(call.id, accepted.at);
-                if setting_up.len() > MAX_SETTING_UP.get() {
-                    setting_up.pop_lru();
-                }
+                self.wait_for_description(call.id, accepted.at);
             }
             State::Over(over) if change.ends => {
                 metrics.calls_ended.inc(how(over, change.begins));
@@ -74,6 +70,14 @@ impl Observed {
                 }
             }
             State::Ringing(_) | State::Accepted(_) | State::Over(_) => {}
+        }
+    }
+
+    fn wait_for_description(&self, call: CallId, answered_at: Timestamp) {
+        let mut setting_up = self.setting_up.lock();
+        setting_up.put(call, answered_at);
+        if setting_up.len() > MAX_SETTING_UP.get() {
+            setting_up.pop_lru();
         }
     }
 
@@ -115,5 +119,43 @@ fn how(over: &Over, at_once: bool) -> Ended {
         Outcome::Ended(EndReason::Replaced) => Ended::Replaced,
         Outcome::Ended(EndReason::ConnectionLost) => Ended::ConnectionLost,
         Outcome::Ended(EndReason::MaxDuration) => Ended::MaxDuration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_word() {
+        let over = |outcome, accepted_at| Over { at: Timestamp(9), accepted_at, outcome };
+        let ended = Outcome::Ended;
+        let answered = Some(Timestamp(5));
+        let cases = [
+            (over(Outcome::Rejected, None), true, Ended::Busy),
+            (over(Outcome::Rejected, None), false, Ended::Rejected),
+            (over(Outcome::TimedOut, None), false, Ended::NoAnswer),
+            (over(ended(EndReason::HungUp(None)), None), false, Ended::Cancelled),
+            (over(ended(EndReason::HungUp(None)), answered), false, Ended::HungUp),
+            (over(ended(EndReason::Replaced), answered), false, Ended::Replaced),
+            (over(ended(EndReason::ConnectionLost), answered), false, Ended::ConnectionLost),
+            (over(ended(EndReason::MaxDuration), answered), false, Ended::MaxDuration),
+        ];
+        for (over, at_once, expected) in cases {
+            assert_eq!(how(&over, at_once), expected, "{over:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_call_the_first_description_is_measured_and_no_more_are_waited_for_than_fit() {
+        let observed = Observed::new(Metrics::new());
+        let calls: Vec<CallId> = (0..=MAX_SETTING_UP.get()).map(|_| CallId::random()).collect();
+        for call in &calls {
+            observed.wait_for_description(*call, Timestamp(5));
+        }
+        for (call, measured) in [(calls[0], 0), (calls[1], 1), (calls[1], 1), (calls[2], 2)] {
+            observed.described(call, Timestamp(7));
+            assert_eq!(observed.metrics.call_setup.count(), measured);
+        }
     }
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { insideOf, metricsText, promtool, startPrometheus, total } from './metrics.mjs';
 import { freePort } from './processes.mjs';
-import { startPushServices } from './push-services.mjs';
+import { fcmError, startPushServices } from './push-services.mjs';
 import {
   NO_RATE_LIMITS, Phone, again, chaosProxy, eventually, phone, refusal, ring, run, seconds, sign, startCluster, startNode, startRedis, talk, unique,
 } from './support.mjs';
@@ -228,7 +228,7 @@ describe('Redis', () => {
     await moves(cluster, back, () => redis.restart());
   });
 
-  test('a deadline is found by another node, and by a notice', async (t) => {
+  test('a deadline is found by another node', async (t) => {
     const redis = await startRedis(t);
     const cluster = await startCluster({ nodes: 2, redis, env: { ...NO_RATE_LIMITS, CALL_RING_TIMEOUT: '1500' } });
     t.after(() => cluster.stop());
@@ -237,12 +237,6 @@ describe('Redis', () => {
     await moves({ nodes: [cluster.nodes[1]] }, late('sweep'), async () => {
       await ring(alice, bob);
       await cluster.nodes[0].kill9();
-      await bob.take('call_timeout');
-    });
-    await redis.send('CONFIG', 'SET', 'notify-keyspace-events', 'Ex');
-    const dave = await phone(t, cluster.nodes[1]);
-    await moves({ nodes: [cluster.nodes[1]] }, [['switchboard_ring_timer_lateness_seconds_count', 'up']], async () => {
-      await ring(dave, bob);
       await bob.take('call_timeout');
     });
   });
@@ -261,7 +255,9 @@ describe('push', () => {
     bob.close();
     const alice = await phone(t, node);
     const pushes = ['switchboard_pushes_total', 1, { provider: 'fcm', kind: 'ring', outcome: 'sent' }];
-    await moves(node, [pushes], () => alice.request('call_initiate', { calleeId: bob.user, callType: 'audio' }));
+    const retries = ['switchboard_push_retries_total', 1, { provider: 'fcm', kind: 'ring' }];
+    services.fcm.answer('bobs-token', fcmError(503, { word: 'UNAVAILABLE', code: 'UNAVAILABLE' }));
+    await moves(node, [pushes, retries], () => alice.request('call_initiate', { calleeId: bob.user, callType: 'audio' }));
     const back = new Phone(node.url, { user: bob.user, device: bob.device });
     t.after(() => back.close());
     await moves(node, [['switchboard_push_to_connect_seconds_count', 1]], () => back.comeBack({ fcmToken: 'bobs-token' }));
@@ -338,8 +334,8 @@ describe('Prometheus', () => {
 });
 
 test('every metric was seen to move', () => {
-  // Of these, others see to it: src/push counts them.
-  const elsewhere = ['switchboard_push_retries_total', 'switchboard_pushes_not_tried_total'];
+  // This one is seen in src/app/inside.rs: it takes a Redis that takes a call and then does not say which devices there are.
+  const elsewhere = ['switchboard_pushes_not_tried_total'];
   const all = [...DOCUMENT.matchAll(/^\| `(switchboard_\w+)` \| (?:counter|gauge|histogram) /gm)].map(([, name]) => name);
   assert.ok(all.length > 30);
   assert.deepEqual(all.filter((name) => !seen.has(name) && !elsewhere.includes(name)), []);

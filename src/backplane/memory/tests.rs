@@ -1,4 +1,4 @@
-//! The embedded backplane before the suite that every backplane has to pass.
+//! The embedded backplane, measured as a node has it, before the suite that every backplane has to pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::backplane::conformance::{LIMITS, Lab, conformance};
-use crate::backplane::{Backplane, Memory, MemoryConfig, Receiver};
+use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Receiver};
 use crate::clock::{Clock, Timestamp};
+use crate::metrics::Metrics;
 
 struct MemoryLab {
     memory: Arc<Memory>,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
 
@@ -26,11 +28,13 @@ impl Lab for MemoryLab {
             over_ttl: LIMITS.over_ttl,
         };
         let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
-        Self { memory: Memory::new(clock, config), clock }
+        Self { memory: Memory::new(clock, config), metrics: Metrics::new(), clock }
     }
 
     async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane> {
-        Arc::new(self.memory.node(receiver))
+        let receiver = MeteredReceiver::new(receiver, self.metrics.clone(), self.clock);
+        let node = self.memory.node(Arc::new(receiver));
+        Arc::new(Metered::new(Arc::new(node), self.metrics.clone()))
     }
 
     fn now(&self) -> Timestamp {

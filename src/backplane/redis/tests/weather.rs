@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::backplane::Unavailable;
 use crate::backplane::conformance::{LIMITS, Lab, TestNode, accepted, end_of, far, over, ringing, user};
 use crate::backplane::redis::tests::{PATIENCE, RedisLab};
+use crate::backplane::{Due, Unavailable};
 use crate::ids::UserId;
+use crate::metrics::FoundBy;
 
 /// As many as a busy node holds.
 const USERS: usize = 10_000;
@@ -133,4 +134,41 @@ async fn a_call_that_ended_while_a_node_was_cut_off_stays_ended() {
 #[tokio::test]
 async fn a_call_that_redis_lost_while_everybody_was_away_is_put_back() {
     assert!(is_put_back_by_one_who_was_away(false).await);
+}
+
+#[tokio::test]
+async fn a_deadline_is_found_by_its_own_timer_by_another_node_or_by_a_notice() {
+    for (by_other, noticed, expected) in
+        [(false, false, FoundBy::Timer), (true, false, FoundBy::Sweep), (true, true, FoundBy::Event)]
+    {
+        let lab = RedisLab::start().await;
+        let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
+        let call = ringing(lab.now());
+        one.begin(&call).await;
+        if noticed {
+            lab.nodes.lock()[1].deadlines.note_expired(call.id);
+        }
+        let looking = if by_other { &two } else { &one };
+        let due = lab.within(looking.backplane.due(4)).await;
+        assert_eq!(due, Ok(vec![Due { call: call.id, found_by: expected }]));
+    }
+}
+
+#[tokio::test]
+async fn a_loss_of_the_connections_is_measured() {
+    let lab = RedisLab::start().await;
+    let _node = TestNode::new(&lab).await;
+    let metrics = lab.nodes.lock()[0].metrics.clone();
+    let subscribed = metrics.redis_subscribing.count();
+    assert_eq!((metrics.redis_reconnects.value(), metrics.redis_outage.count()), (0, 0), "the first ones are not anew");
+    break_connections(&lab).await;
+    let is_noted = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(2));
+        while metrics.redis_outage.count() == 0 {
+            turns.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_noted).await.unwrap();
+    assert_eq!(metrics.redis_reconnects.value(), metrics.redis_outage.count());
+    assert!(metrics.redis_subscribing.count() > subscribed);
 }
