@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use serde_json::value::RawValue;
-use switchboard::backplane::{Memory, MemoryConfig, Metered, MeteredReceiver, Payload, Registration};
+use switchboard::backplane::{Memory, MemoryConfig, MeteredReceiver, Payload, Registration};
 use switchboard::call::{Actor, Call, CallType, CallerDisplay, Command, Initiation, Request, Rules, Text, Transition};
 use switchboard::clock::{Clock, Timestamp};
 use switchboard::ids::{CallId, DeviceId, EventId, PushTokens, SessionId, UserId};
@@ -139,8 +139,8 @@ fn switchboard() -> Arc<Switchboard> {
     };
     let (clock, line, metrics) = (Clock::system(), Arc::new(Line::default()), Metrics::new());
     let receiver = Arc::new(MeteredReceiver::new(line.clone(), metrics.clone(), clock));
-    let node = Metered::new(Arc::new(Memory::new(clock, config).node(receiver)), metrics.clone());
-    Switchboard::new(Arc::new(node), line, Arc::new(Disabled), clock, RULES, metrics)
+    let node = Arc::new(Memory::new(clock, config).node(receiver));
+    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, metrics)
 }
 
 async fn register(node: &Switchboard, user_name: &str, device_name: &str) -> Arc<Seat> {

@@ -82,12 +82,11 @@ impl App {
             }
         };
         let backplane: Arc<dyn Backplane> = if let Some(redis) = &redis {
-            redis.clone()
+            Arc::new(Metered::new(redis.clone(), metrics.clone()))
         } else {
             let receiver = MeteredReceiver::new(line.clone(), metrics.clone(), clock);
             Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(Arc::new(receiver)))
         };
-        let backplane: Arc<dyn Backplane> = Arc::new(Metered::new(backplane, metrics.clone()));
         let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         if config.auth.required {
             let keys = authenticator.clone();

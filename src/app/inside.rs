@@ -20,7 +20,7 @@ use crate::push::{Dispatcher, Fate, Snapshot};
 use crate::socket::Hub;
 use crate::switchboard::{Line, Switchboard};
 
-/// Connections to the port for the inside; a scraper and a probe keep one each.
+/// Connections to the port for the inside, beside those above the limit that a listener takes; a scraper and a probe keep one each.
 const MAX_CONNECTIONS: usize = 64;
 
 /// The port for the inside, bound.

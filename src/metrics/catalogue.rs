@@ -103,9 +103,9 @@ metrics! {
 
         /// 1 while Redis can be reached, else 0; always 1 with the embedded backplane.
         backplane_up: Gauge = "switchboard_backplane_up";
-        /// How long the backplane took to answer, by what it was asked for; what was refused counts too.
+        /// How long Redis took to answer, by what it was asked for; what was refused counts too. Nothing with the embedded backplane, which never waits.
         backplane_request: Histograms<Operation> = "switchboard_backplane_request_seconds", buckets::BACKPLANE;
-        /// Requests that the backplane refused or did not answer in time.
+        /// Requests that Redis refused or did not answer in time.
         backplane_failures: Counters<Operation> = "switchboard_backplane_failures_total";
         /// How often Redis was connected anew after its connections were lost.
         redis_reconnects: Counter = "switchboard_redis_reconnects_total";
