@@ -136,6 +136,10 @@ impl Authenticator {
             return Err(AuthError::Invalid);
         }
         let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        // RFC 7515, section 4.1.11: what must be understood, and is not, makes a token invalid.
+        if header.crit.is_some() {
+            return Err(AuthError::Invalid);
+        }
         if header.alg.family() == AlgorithmFamily::Hmac {
             let claims = self.secret.as_ref().ok_or(AuthError::Invalid)?.claims(token)?;
             // Beside an identity provider, what is said about issuer and audience is said about that.
@@ -233,8 +237,7 @@ impl PublicKeys {
     /// The claims of a token with this header, if one of these keys has signed it. Keys and addresses of keys that stand in the header are
     /// nothing to go by.
     async fn claims(&self, token: &str, header: &Header, patience: Duration) -> Result<Claims, AuthError> {
-        // RFC 7515, section 4.1.11: what must be understood, and is not, makes a token invalid.
-        if header.crit.is_some() || !self.allowed.contains(&header.alg) {
+        if !self.allowed.contains(&header.alg) {
             return Err(AuthError::Invalid);
         }
         let mut fitting = self.from_file.iter().filter(|key| key.fits(header.alg));
