@@ -1,6 +1,7 @@
 //! The keys of an identity provider as this node knows them: kept, replaced before they are stale, and fetched when a token names one
 //! that is not known. One task fetches; whoever needs a key waits for what it brings.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,20 +96,32 @@ impl Provider {
         let mut schedule = Schedule::new();
         let mut complaint = None;
         loop {
-            let now = self.clock.now();
-            let wait = now.until(schedule.next_at());
-            if wait.is_zero() {
-                tokio::select! {
-                    () = self.fetch(&mut schedule, &mut complaint) => {}
-                    () = stopping.cancelled() => return,
-                }
-                continue;
-            }
-            // Waits for the time of the next fetch, for a token whose key is not known, or for the node to stop.
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.asked.notified() => schedule.asked(),
+                () = self.time_to_fetch(&mut schedule) => {}
                 () = stopping.cancelled() => return,
+            }
+            tokio::select! {
+                () = self.fetch(&mut schedule, &mut complaint) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Waits for the time of the next fetch. What has been waited counts, whatever the clock says by then: it may be set back.
+    async fn time_to_fetch(&self, schedule: &mut Schedule) {
+        let wait = |schedule: &Schedule| self.clock.now().until(schedule.next_at());
+        let mut due = pin!(tokio::time::sleep(wait(schedule)));
+        loop {
+            // Waits until it is time, or for a token whose key is not known, which may make it so sooner.
+            tokio::select! {
+                () = &mut due => return,
+                () = self.asked.notified() => {}
+            }
+            let before = schedule.next_at();
+            schedule.asked();
+            let wait = wait(schedule);
+            if schedule.next_at() < before || wait.is_zero() {
+                due.set(tokio::time::sleep(wait));
             }
         }
     }
