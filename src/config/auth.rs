@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::percent_decode_str;
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -18,8 +19,8 @@ use super::variables::{ALGORITHMS, HMAC_ALGORITHMS, Kind};
 const SECRET_BYTES_MIN: usize = 32;
 /// What tokens with a public key are signed by where nothing else is said: what identity providers use.
 const USUAL_ALGORITHMS: &[&str] = &["RS256", "ES256", "EdDSA"];
-/// Where Google publishes the keys of Firebase. They sign the tokens of all projects of everybody.
-const FIREBASE_KEYS: &str = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
+/// Whose keys sign the tokens of Firebase, those of all projects of everybody. Part of the path at which Google publishes them.
+const FIREBASE_SIGNER: &str = "securetoken@system.gserviceaccount.com";
 
 /// Tokens.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub(super) fn auth_config(reader: &mut Reader, mode: Mode, warnings: &mut Vec<St
     let given = reader.text("JWT_SECRET").map(SecretString::from);
     let has_public_keys = PUBLIC.iter().any(|name| reader.is_given(name));
     secret_advice(reader, given.as_ref(), has_public_keys, mode, warnings);
-    let keys_url = reader.parsed("JWT_JWKS_URL", |text, _| keys_url(text, mode));
+    let keys_url = keys_url(reader, mode);
     let public_keys = key_file(reader);
     let secret_generated = given.is_none() && !has_public_keys;
     let algorithms = algorithms(reader, given.is_some() || secret_generated, has_public_keys);
@@ -88,6 +89,12 @@ fn secret_advice(
     mode: Mode,
     warnings: &mut Vec<String>,
 ) {
+    if given.is_some_and(|secret| is_public(secret.expose_secret())) {
+        reader.conflict(
+            "JWT_SECRET",
+            "holds a public key, with which anybody who knows it could make tokens; JWT_PUBLIC_KEY_PATH names a file of such keys",
+        );
+    }
     match (given, mode) {
         (None, Mode::Production) if !has_public_keys => reader.conflict(
             "JWT_SECRET",
@@ -108,15 +115,36 @@ fn secret_advice(
     }
 }
 
+/// Whether the text is PEM of what is not secret. Libraries that choose the algorithm by the key take either in one setting.
+fn is_public(secret: &str) -> bool {
+    ["PUBLIC KEY", "CERTIFICATE"].iter().any(|label| secret.contains(&format!("{label}-----")))
+}
+
 fn generated_secret() -> SecretString {
     let mut bytes = [0; SECRET_BYTES_MIN];
     rand::rngs::OsRng.fill_bytes(&mut bytes);
     STANDARD_NO_PAD.encode(bytes).into()
 }
 
-/// Whoever can change the keys on their way here can be any user: so they come encrypted, or from this machine. User and password
-/// have no place in a URL that is shown.
-fn keys_url(text: &str, mode: Mode) -> Option<Url> {
+fn keys_url(reader: &mut Reader, mode: Mode) -> Option<Url> {
+    const NAME: &str = "JWT_JWKS_URL";
+    if reader.text(NAME).is_some_and(|text| names_somebody(&text)) {
+        reader.conflict(NAME, "names a user or a password, which have no place in an address that is shown");
+        return None;
+    }
+    reader.parsed(NAME, |text, _| safe_url(text, mode))
+}
+
+/// Whether there may be a user or a password in an address. Where one would be in what is no address, nobody can tell.
+fn names_somebody(text: &str) -> bool {
+    match Url::parse(text) {
+        Ok(url) if url.has_host() => !url.username().is_empty() || url.password().is_some(),
+        Ok(_) | Err(_) => text.contains('@'),
+    }
+}
+
+/// Whoever can change the keys on their way here can be any user: so they come encrypted, or from this machine.
+fn safe_url(text: &str, mode: Mode) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_here = match url.host()? {
         Host::Domain(name) => name == "localhost",
@@ -128,8 +156,7 @@ fn keys_url(text: &str, mode: Mode) -> Option<Url> {
         "http" => is_here || mode == Mode::Development,
         _ => false,
     };
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (is_safe && is_plain).then_some(url)
+    (is_safe && url.fragment().is_none()).then_some(url)
 }
 
 fn key_file(reader: &mut Reader) -> Vec<PublicKey> {
@@ -195,7 +222,8 @@ fn algorithms(reader: &mut Reader, has_secret: bool, has_public_keys: bool) -> V
 /// An identity provider signs tokens for others than this server, too.
 fn foreign_tokens(reader: &mut Reader, url: &Url, warnings: &mut Vec<String>) {
     let missing: Vec<_> = ["JWT_ISSUER", "JWT_AUDIENCE"].into_iter().filter(|name| !reader.is_given(name)).collect();
-    if url.as_str() == FIREBASE_KEYS {
+    let path = percent_decode_str(url.path()).decode_utf8_lossy();
+    if path.contains(FIREBASE_SIGNER) {
         for name in missing {
             reader.conflict(
                 name,
