@@ -10,10 +10,10 @@ use jsonwebtoken::Algorithm;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::AuthError;
 use crate::auth::key_server::KeyServer;
 use crate::auth::keys::{Found, KeySet, VerifyingKey};
 use crate::auth::schedule::Schedule;
+use crate::auth::{AuthError, invalid};
 use crate::clock::{Clock, Timestamp};
 
 /// By how much the clocks of the provider and of this node may differ.
@@ -73,9 +73,11 @@ impl Provider {
                 let latest = known.borrow_and_update().clone();
                 match latest.keys.find(sought.name, sought.algorithm) {
                     Found::Key(key) => return Ok(key),
-                    Found::Misfit => return Err(AuthError::Invalid),
+                    Found::Misfit => {
+                        return Err(invalid("the key it names is for something else, or it names none of several"));
+                    }
                     Found::Unknown if latest.times > times || self.is_old_news(&latest, sought) => {
-                        return Err(AuthError::Invalid);
+                        return Err(invalid("the identity provider has no such key"));
                     }
                     Found::Unknown => self.asked.notify_one(),
                 }
