@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use switchboard::backplane::{Memory, MemoryConfig, Payload, Registration};
 use switchboard::call::{Actor, Call, CallType, CallerDisplay, Command, Initiation, Request, Rules, Text, Transition};
 use switchboard::clock::{Clock, Timestamp};
-use switchboard::ids::{CallId, DeviceId, EventId, SessionId, UserId};
+use switchboard::ids::{CallId, DeviceId, EventId, PushTokens, SessionId, UserId};
 use switchboard::protocol::{Bounds, Media, ServerEvent, Signal, SignalKind, SignalRequest, decode};
 use switchboard::push::Disabled;
 use switchboard::switchboard::{CloseReason, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
@@ -147,7 +147,7 @@ async fn register(node: &Switchboard, user_name: &str, device_name: &str) -> Arc
         device: Some(device(device_name)),
         session: SessionId::parse(device_name).expect("it is printable"),
         platform: None,
-        push_token: None,
+        tokens: PushTokens::default(),
         at: Timestamp(0),
     };
     let arrival = node.register(registration, None, Arc::new(Nowhere)).await.expect("it is reachable");

@@ -24,9 +24,10 @@ use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::listener::{Answer, Listener};
-use crate::push::Disabled;
+use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
-use crate::switchboard::{Line, Switchboard};
+use crate::switchboard::{Known, Line, Switchboard};
+use crate::turn::IceServers;
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
@@ -42,7 +43,9 @@ pub struct App {
     listener: Listener,
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
+    push: Option<push::Worker>,
     hub: Arc<Hub>,
+    ice_servers: Arc<IceServers>,
     authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
@@ -80,20 +83,39 @@ impl App {
             let keys = authenticator.clone();
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
-        let switchboard = Switchboard::new(backplane, line, Arc::new(Disabled), clock, rules(&config.call));
-        let settings = SocketSettings::new(config);
-        let hub = Hub::new(settings, switchboard.clone(), authenticator.clone(), clock, lifecycle.clone());
-        let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
+        let (push, push_worker) = push(config, &backplane, &call_tokens, clock);
+        let switchboard = Switchboard::new(backplane, line, push, clock, rules(&config.call));
+        let settings = SocketSettings::new(config);
+        let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
+        let hub = Hub::new(
+            settings,
+            switchboard.clone(),
+            authenticator.clone(),
+            ice_servers.clone(),
+            clock,
+            lifecycle.clone(),
+        );
+        let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
-        let state = HttpState::new(config, authenticator.clone(), call_tokens, calls, clock, readiness.clone());
+        let state = HttpState::new(
+            config,
+            authenticator.clone(),
+            ice_servers.clone(),
+            call_tokens,
+            calls,
+            clock,
+            readiness.clone(),
+        );
         let site = Arc::new(Site::new(config, engine, state));
         Ok(Self {
             address,
             listener,
             site,
             switchboard,
+            push: push_worker,
             hub,
+            ice_servers,
             authenticator,
             lifecycle,
             readiness,
@@ -110,13 +132,30 @@ impl App {
 
     /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, site, switchboard, hub, authenticator, lifecycle, readiness, redis, .. } = self;
+        let Self {
+            listener,
+            site,
+            switchboard,
+            push,
+            hub,
+            ice_servers,
+            authenticator,
+            lifecycle,
+            readiness,
+            redis,
+            ..
+        } = self;
         let redis_stop = CancellationToken::new();
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
+        if let Some(push) = push {
+            lifecycle.spawn(push.run(lifecycle.stopping().clone()));
+        }
         lifecycle.spawn(hub.clone().keep_house());
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
         let mut serving = std::pin::pin!(listener.serve(site, lifecycle.clone()));
         // Waits for the end; serving does not end before.
         tokio::select! {
@@ -160,6 +199,28 @@ fn watch(switchboard: &Arc<Switchboard>, lifecycle: &Lifecycle) {
     lifecycle.spawn(async move { calls.keep_presence(stopping).await });
 }
 
+/// The push services that are configured, and what has to run for them.
+fn push(
+    config: &Config,
+    backplane: &Arc<dyn Backplane>,
+    call_tokens: &CallTokens,
+    clock: Clock,
+) -> (Arc<dyn Push>, Option<push::Worker>) {
+    let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
+    let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
+    // In this order: an iOS device that has both tokens is rung by Apple's own service.
+    let providers: Vec<_> = apns.chain(fcm).collect();
+    if providers.is_empty() {
+        return (Arc::new(Disabled), None);
+    }
+    let settings = push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
+    let recipients = Arc::new(Known::new(backplane.clone(), clock));
+    let call_tokens = call_tokens.clone();
+    let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
+    let (dispatcher, worker) = Dispatcher::new(settings, providers, recipients, status_token, clock);
+    (dispatcher, Some(worker))
+}
+
 fn retention(config: &Config) -> Retention {
     Retention {
         inbox_messages: config.inbox.messages,
@@ -191,7 +252,9 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
 
 /// What tokens of calls are made with: something that all nodes have.
 fn call_token_secret(config: &Config) -> SecretString {
-    config.auth.secret.clone().unwrap_or_else(|| NodeId::random().as_str().into())
+    let shared = config.auth.secret.as_ref().or(config.push.shared_secret());
+    // Without push nobody gets such a token.
+    shared.cloned().unwrap_or_else(|| NodeId::random().as_str().into())
 }
 
 /// The calls of the switchboard, for the HTTP side.

@@ -5,13 +5,16 @@
 
 mod auth;
 mod document;
+mod ice;
 mod near_miss;
 mod problem;
 mod public_key;
+mod push;
 mod read;
 mod reader;
 mod redis;
 mod sections;
+mod service_url;
 mod source;
 mod variables;
 
@@ -21,9 +24,11 @@ pub use auth::AuthConfig;
 pub use document::{help, markdown_table};
 pub use problem::{ConfigErrors, Problem};
 pub use public_key::{PublicKey, PublicKeyKind};
+pub use push::{ApnsConfig, FcmConfig, PushConfig};
 pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials,
+    RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig, TurnCredentials,
+    TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 
@@ -38,8 +43,8 @@ pub struct Config {
     pub backplane: BackplaneConfig,
     /// Tokens.
     pub auth: AuthConfig,
-    /// Whether a push service was configured; this release does not push.
-    pub push_configured: bool,
+    /// Push services.
+    pub push: PushConfig,
     /// STUN and TURN.
     pub ice: IceConfig,
     /// The durations of a call.

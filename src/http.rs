@@ -56,6 +56,8 @@ pub struct HttpState {
     pub demo: Option<Demo>,
     /// Whether clients may come.
     pub readiness: Readiness,
+    /// Whether there are pushes by Firebase Cloud Messaging.
+    pub has_fcm: bool,
 }
 
 impl HttpState {
@@ -63,6 +65,7 @@ impl HttpState {
     pub fn new(
         config: &Config,
         authenticator: Arc<Authenticator>,
+        ice_servers: Arc<IceServers>,
         call_tokens: CallTokens,
         calls: Arc<dyn Calls>,
         clock: Clock,
@@ -73,13 +76,14 @@ impl HttpState {
             mode: config.mode,
             cors_origin: config.server.cors_origin.clone(),
             authenticator,
+            ice_servers,
             call_tokens,
             calls,
-            ice_servers: Arc::new(IceServers::new(&config.ice, clock)),
             started_at: clock.now(),
             clock,
             demo: (config.mode == Mode::Development).then_some(demo),
             readiness,
+            has_fcm: config.push.fcm.is_some(),
         }
     }
 }

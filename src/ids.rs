@@ -173,6 +173,14 @@ impl PushTokens {
         Self { fcm: self.fcm.or(older.fcm), apns_voip: self.apns_voip.or(older.apns_voip) }
     }
 
+    /// The token of this kind.
+    pub fn of(&self, kind: PushTokenKind) -> Option<&PushToken> {
+        match kind {
+            PushTokenKind::Fcm => self.fcm.as_ref(),
+            PushTokenKind::ApnsVoip => self.apns_voip.as_ref(),
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.fcm.is_none() && self.apns_voip.is_none()

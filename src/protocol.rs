@@ -14,7 +14,8 @@ mod problem;
 mod server_event;
 
 pub use ack::{
-    CallAck, CallAnswered, Done, InitiateAck, Pong, Reachability, RefreshAck, Refused, RegisterAck, Registered, Said,
+    CallAck, CallAnswered, Done, IceServerList, InitiateAck, Pong, Reachability, RefreshAck, Refused, RegisterAck,
+    Registered, Said,
 };
 pub use client_event::{
     Bounds, CallDetails, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable,

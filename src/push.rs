@@ -1,10 +1,34 @@
 //! Wakes devices that are not connected, and tells them when there is nothing to wake up for any more.
 //!
+//! The [`Dispatcher`] takes what is to be told, looks up the devices, and has a [`Provider`] send it: [`Fcm`], [`Apns`]. A provider
+//! knows the form of messages and what the answers of its service mean; everything else is the same for all of them: the queue, when
+//! to try again and when to give up, dead tokens, counts and complaints.
+//!
 //! What it does not do: it does not decide who rings and who stops, and nobody waits for it.
 
+mod alarm;
+mod apns;
+mod backoff;
+mod breaker;
+mod connection;
+mod counts;
 mod disabled;
+mod dispatcher;
+mod fcm;
+mod lane;
+mod message;
+mod provider;
+#[cfg(test)]
+mod testing;
+mod underway;
 
+pub use apns::Apns;
+pub use counts::{Count, Fate};
 pub use disabled::Disabled;
+pub use dispatcher::{Dispatcher, Settings, Snapshot, Worker};
+pub use fcm::Fcm;
+pub use message::{Fields, Message};
+pub use provider::{Kind, Outcome, Provider, Trouble};
 
 use std::sync::Arc;
 
@@ -13,6 +37,9 @@ use async_trait::async_trait;
 use crate::call::{Call, Wake};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, UserId};
+
+/// Makes tokens by which a woken app may ask how a call stands that rings until then.
+pub type StatusToken = Arc<dyn Fn(CallId, Timestamp) -> String + Send + Sync>;
 
 /// A way to wake devices.
 pub trait Push: Send + Sync {

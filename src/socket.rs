@@ -10,6 +10,7 @@ mod attachments;
 mod connect;
 mod engine;
 mod hub;
+mod ice;
 mod limits;
 mod mailbox;
 mod registering;

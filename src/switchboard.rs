@@ -11,6 +11,7 @@ mod commit;
 mod departures;
 mod expiry;
 mod line;
+mod recipients;
 mod registry;
 mod seat;
 
@@ -20,6 +21,7 @@ pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
 use departures::Departures;
 pub use line::Line;
+pub use recipients::Known;
 pub use registry::Arrival;
 pub use seat::{CloseReason, Heard, Outlet, Seat, Unsent};
 
@@ -182,6 +184,15 @@ impl Switchboard {
     pub async fn is_in_call(&self, actor: &Actor) -> Result<bool, Unavailable> {
         let live = self.backplane.live_calls(&actor.user).await?;
         Ok(!calls_to_leave(actor, &live.calls, None).is_empty())
+    }
+
+    /// Whether the device of `actor` is in a call that was accepted.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn is_in_accepted_call(&self, actor: &Actor) -> Result<bool, Unavailable> {
+        let live = self.backplane.live_calls(&actor.user).await?;
+        Ok(live.calls.iter().any(|stored| stored.call.peer_of(actor).is_ok()))
     }
 
     /// Tells the calls of `user` that `device` has no connection.

@@ -1,20 +1,30 @@
 //! ICE servers: STUN for everybody, TURN with credentials for a user.
 //!
 //! Time-limited credentials follow coturn's `use-auth-secret` scheme (draft-uberti-behave-turn-rest): the user name is
-//! `<unix seconds of expiry>:<user>`, the password base64(HMAC-SHA1(secret, user name)). Who may have them is for the
-//! HTTP room to decide.
+//! `<unix seconds of expiry>:<user>`, the password base64(HMAC-SHA1(secret, user name)). One secret signs; while it is
+//! exchanged for another one, it is the TURN server that has to know both. Who may have credentials is for the rooms to decide
+//! that hand them out.
 
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha1::Sha1;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{IceConfig, TurnCredentials};
+
+/// What the user part of a TURN user name is when nobody is named.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// How often the file of the secret is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One entry of `iceServers`, as `RTCPeerConnection` takes it. Not `Debug`: it holds a credential.
 #[derive(Clone, Serialize)]
@@ -34,16 +44,33 @@ enum Urls {
     Several(Vec<String>),
 }
 
+/// Which TURN servers a client wants: those of a region, or those for everybody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Region(Option<usize>);
+
 /// Hands out ICE servers.
 pub struct IceServers {
     config: IceConfig,
+    /// What signs: the secret of the configuration until its file holds another one.
+    secret: RwLock<Option<SecretString>>,
+    rotated: Notify,
     clock: Clock,
 }
 
 impl IceServers {
     /// The configured servers.
     pub fn new(config: &IceConfig, clock: Clock) -> Self {
-        Self { config: config.clone(), clock }
+        let secret = match &config.turn {
+            TurnCredentials::Secret { secret, .. } => Some(secret.clone()),
+            TurnCredentials::None | TurnCredentials::Static { .. } => None,
+        };
+        Self { config: config.clone(), secret: RwLock::new(secret), rotated: Notify::new(), clock }
+    }
+
+    /// The region a client calls by this name; an unknown one is that of a client that names none.
+    pub fn region(&self, name: Option<&str>) -> Region {
+        let is_meant = |name: &str| self.config.turn_regions.iter().position(|r| r.name.eq_ignore_ascii_case(name));
+        Region(name.and_then(is_meant))
     }
 
     /// The servers anybody may use: STUN.
@@ -52,10 +79,10 @@ impl IceServers {
         vec![IceServer { urls, username: None, credential: None }]
     }
 
-    /// The servers `user` may use: STUN, and TURN if it is configured. `user` is a user id or `anonymous`.
-    pub fn for_user(&self, user: &str) -> Vec<IceServer> {
+    /// The servers `user` may use: STUN, and TURN if it is configured. `user` is a user id or [`ANONYMOUS`].
+    pub fn for_user(&self, user: &str, region: Region) -> Vec<IceServer> {
         let mut servers = self.stun_only();
-        let urls = match self.config.turn_urls.as_slice() {
+        let urls = match self.turn_urls(region) {
             [] => return servers,
             [url] => Urls::One(url.clone()),
             urls => Urls::Several(urls.to_vec()),
@@ -65,7 +92,7 @@ impl IceServers {
             TurnCredentials::Static { username, credential } => {
                 (username.clone(), credential.expose_secret().to_owned())
             }
-            TurnCredentials::Secret(secret) => self.time_limited(secret, user),
+            TurnCredentials::Secret { .. } => self.time_limited(user),
         };
         servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
         servers
@@ -86,13 +113,82 @@ impl IceServers {
         self.config.turn_ttl
     }
 
-    fn time_limited(&self, secret: &SecretString, user: &str) -> (String, String) {
+    /// How long after credentials were handed out a device in a call gets fresh ones: a quarter of their life is left then for a
+    /// device that is out of reach for a moment. `None` where credentials do not expire, or there are none.
+    pub fn renew_after(&self) -> Option<Duration> {
+        let expire = matches!(self.config.turn, TurnCredentials::Secret { .. });
+        (expire && self.has_turn()).then(|| self.config.turn_ttl * 3 / 4)
+    }
+
+    /// Waits until another secret signs than before.
+    pub async fn rotation(&self) {
+        self.rotated.notified().await;
+    }
+
+    /// Looks at the file of the secret now and then, if it is in one, until `stop`. While nothing can be read from it the last
+    /// secret goes on signing.
+    pub async fn watch_secret(&self, stop: CancellationToken) {
+        let TurnCredentials::Secret { file: Some(file), .. } = &self.config.turn else { return };
+        let mut failure = None;
+        // Waits for the next look, or for the node to stop.
+        while tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() {
+            let file = file.clone();
+            // A look that panicked or was called off is no look.
+            let Ok(found) = tokio::task::spawn_blocking(move || file.read()).await else { continue };
+            match found {
+                Ok(secret) => {
+                    failure = None;
+                    self.sign_with(secret);
+                }
+                Err(error) if failure.as_ref() != Some(&error) => {
+                    tracing::warn!(%error, "TURN_STATIC_SECRET_FILE gives no secret; the last one goes on signing");
+                    failure = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn sign_with(&self, secret: SecretString) {
+        let is_same = self.secret.read().as_ref().is_some_and(|old| old.expose_secret() == secret.expose_secret());
+        if !is_same {
+            *self.secret.write() = Some(secret);
+            tracing::info!("TURN credentials are signed with the new secret of TURN_STATIC_SECRET_FILE");
+            self.rotated.notify_one();
+        }
+    }
+
+    fn turn_urls(&self, region: Region) -> &[String] {
+        let of_region = region.0.and_then(|index| self.config.turn_regions.get(index));
+        of_region.map_or(&self.config.turn_urls, |region| &region.urls)
+    }
+
+    fn time_limited(&self, user: &str) -> (String, String) {
         let expiry = self.clock.now().plus(self.config.turn_ttl).0 / 1000;
         // The expiry stands first: coturn would read a user id made of digits as the time.
-        let username = format!("{expiry}:{user}");
-        let credential = STANDARD.encode(hmac_sha1(secret.expose_secret(), &username));
+        let username = format!("{expiry}:{}", spelled(user));
+        let secret = self.secret.read();
+        let secret = secret.as_ref().map_or("", ExposeSecret::expose_secret);
+        let credential = STANDARD.encode(hmac_sha1(secret, &username));
         (username, credential)
     }
+}
+
+/// A user id as it stands in a user name: what coturn takes for an attack and answers with 400, as in a URL. (Measured with 4.6.1;
+/// it also refuses who has both "union" and "select" in their id.)
+fn spelled(user: &str) -> String {
+    let mut text = String::with_capacity(user.len());
+    for char in user.chars() {
+        match char {
+            ' ' | '\'' | '"' | '\\' | '%' => text.extend(['%', hex(char as u32 >> 4), hex(char as u32 & 15)]),
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+fn hex(digit: u32) -> char {
+    char::from_digit(digit, 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 fn hmac_sha1(key: &str, message: &str) -> [u8; 20] {
@@ -120,7 +216,11 @@ mod tests {
     }
 
     fn for_user<const N: usize>(vars: [(&str, &str); N], user: &str) -> Value {
-        serde_json::to_value(servers(vars).for_user(user)).unwrap()
+        in_region(&servers(vars), user, None)
+    }
+
+    fn in_region(servers: &IceServers, user: &str, region: Option<&str>) -> Value {
+        serde_json::to_value(servers.for_user(user, servers.region(region))).unwrap()
     }
 
     #[test]
@@ -145,6 +245,12 @@ mod tests {
                 json!([{ "urls": STUN }, { "urls": URL.1, "username": username, "credential": credential }])
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_coturn_refuses_is_spelled_as_in_a_url() {
+        let answer = for_user([URL, TURN_SECRET], "Zoë: 100% \"a\\b\" 'c'");
+        assert_eq!(answer[1]["username"], "1700086400:Zoë:%20100%25%20%22a%5Cb%22%20%27c%27");
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,5 +281,53 @@ mod tests {
         assert!(servers([URL, TURN_SECRET]).has_turn());
         let stun = serde_json::to_value(servers([URL, TURN_SECRET]).stun_only()).unwrap();
         assert_eq!(stun, json!([{ "urls": STUN }]));
+    }
+
+    #[test]
+    fn a_region_has_servers_of_its_own_and_an_unknown_one_those_of_everybody() {
+        let regions = ("TURN_REGIONS", "eu=turn:eu,turns:eu; us=turn:us");
+        let servers = servers([URL, TURN_SECRET, regions]);
+        let urls = |region| in_region(&servers, "alice", region)[1]["urls"].clone();
+        assert_eq!(urls(Some("eu")), json!(["turn:eu", "turns:eu"]));
+        assert_eq!(urls(Some("US")), json!("turn:us"));
+        for other in [None, Some(""), Some("ap"), Some("eu;us")] {
+            assert_eq!(urls(other), json!(URL.1), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_expires_is_renewed_with_a_quarter_of_its_life_left() {
+        assert_eq!(servers([URL, TURN_SECRET]).renew_after(), Some(Duration::from_secs(64_800)));
+        assert_eq!(servers([URL, ("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")]).renew_after(), None);
+        assert_eq!(servers([URL]).renew_after(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_secret_in_the_file_signs_and_a_file_without_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("before\n");
+        let servers = servers([URL, ("TURN_STATIC_SECRET_FILE", path.to_str().unwrap())]);
+        let credential = || in_region(&servers, "alice", None)[1]["credential"].clone();
+        let signed = |secret: &str, username: &Value| STANDARD.encode(hmac_sha1(secret, username.as_str().unwrap()));
+        let username = || in_region(&servers, "alice", None)[1]["username"].clone();
+        let stop = CancellationToken::new();
+        let watching = servers.watch_secret(stop.clone());
+        let script = async {
+            assert_eq!(credential(), signed("before", &username()));
+            write("after\nbefore\n");
+            servers.rotation().await;
+            assert_eq!(credential(), signed("after", &username()));
+            write("");
+            let unchanged = tokio::time::timeout(LOOK_EVERY * 3, servers.rotation()).await;
+            assert!(unchanged.is_err());
+            assert_eq!(credential(), signed("after", &username()));
+            write("later");
+            servers.rotation().await;
+            assert_eq!(credential(), signed("later", &username()));
+            stop.cancel();
+        };
+        tokio::join!(watching, script);
     }
 }

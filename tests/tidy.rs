@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("push", &["call", "config"]),
     ("turn", &["config"]),
     ("switchboard", &["backplane", "call", "config", "protocol", "push"]),
-    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard"]),
+    ("socket", &["auth", "call", "config", "lifecycle", "listener", "protocol", "switchboard", "turn"]),
     ("http", &["auth", "call", "config", "lifecycle", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
@@ -54,7 +54,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("engineioxide::", &["src/socket"]),
     ("std::env", &["src/config", "src/main.rs", "src/cli"]),
     ("dotenvy::", &["src/config", "src/main.rs"]),
-    ("jsonwebtoken::", &["src/auth"]),
+    ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("reqwest::", &["src/auth/key_server", "src/push"]),
 ];
 
@@ -315,11 +315,12 @@ fn variable_of(row: &str) -> Option<&str> {
 }
 
 #[test]
-fn the_readme_shows_the_proxies_as_they_are_tested() {
+fn the_readme_shows_proxies_and_coturn_as_they_are_tested() {
     let readme = read(&root().join("README.md"));
-    for (kind, file) in [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")] {
-        let shown = format!("```{kind}\n{}```\n", read(&root().join("tests/node/proxies").join(file)));
-        assert!(readme.contains(&shown), "README.md does not show tests/node/proxies/{file} as it is");
+    let shown = [("haproxy", "proxies/haproxy.cfg"), ("nginx", "proxies/nginx.conf"), ("ini", "turn/turnserver.conf")];
+    for (kind, file) in shown {
+        let text = format!("```{kind}\n{}```\n", read(&root().join("tests/node").join(file)));
+        assert!(readme.contains(&text), "README.md does not show tests/node/{file} as it is");
     }
 }
 

@@ -8,11 +8,12 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::percent_decode_str;
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::Mode;
 use super::public_key::{PublicKey, public_keys};
 use super::reader::{Reader, comma_list};
+use super::service_url::given_service;
 use super::variables::{ALGORITHMS, HMAC_ALGORITHMS, Kind};
 
 /// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
@@ -50,7 +51,7 @@ pub(super) fn auth_config(reader: &mut Reader, mode: Mode, warnings: &mut Vec<St
     let given = reader.text("JWT_SECRET").map(SecretString::from);
     let has_public_keys = PUBLIC.iter().any(|name| reader.is_given(name));
     secret_advice(reader, given.as_ref(), has_public_keys, mode, warnings);
-    let keys_url = keys_url(reader, mode);
+    let keys_url = given_service(reader, "JWT_JWKS_URL", mode, |_| true);
     let public_keys = key_file(reader);
     let secret_generated = given.is_none() && !has_public_keys;
     let algorithms = algorithms(reader, given.is_some() || secret_generated, has_public_keys);
@@ -124,39 +125,6 @@ fn generated_secret() -> SecretString {
     let mut bytes = [0; SECRET_BYTES_MIN];
     rand::rngs::OsRng.fill_bytes(&mut bytes);
     STANDARD_NO_PAD.encode(bytes).into()
-}
-
-fn keys_url(reader: &mut Reader, mode: Mode) -> Option<Url> {
-    const NAME: &str = "JWT_JWKS_URL";
-    if reader.text(NAME).is_some_and(|text| names_somebody(&text)) {
-        reader.conflict(NAME, "names a user or a password, which have no place in an address that is shown");
-        return None;
-    }
-    reader.parsed(NAME, |text, _| safe_url(text, mode))
-}
-
-/// Whether there may be a user or a password in an address. Where one would be in what is no address, nobody can tell.
-fn names_somebody(text: &str) -> bool {
-    match Url::parse(text) {
-        Ok(url) if url.has_host() => !url.username().is_empty() || url.password().is_some(),
-        Ok(_) | Err(_) => text.contains('@'),
-    }
-}
-
-/// Whoever can change the keys on their way here can be any user: so they come encrypted, or from this machine.
-fn safe_url(text: &str, mode: Mode) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_here = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_safe = match url.scheme() {
-        "https" => true,
-        "http" => is_here || mode == Mode::Development,
-        _ => false,
-    };
-    (is_safe && url.fragment().is_none()).then_some(url)
 }
 
 fn key_file(reader: &mut Reader) -> Vec<PublicKey> {

@@ -5,7 +5,7 @@
 
 use super::variables::variables;
 
-const PREFIXES: [&str; 6] = ["CALL_", "SOCKET_", "TURN_", "INBOX_", "EVENT_", "JWT_"];
+const PREFIXES: [&str; 9] = ["CALL_", "SOCKET_", "TURN_", "INBOX_", "EVENT_", "JWT_", "FIREBASE_", "APNS_", "PUSH_"];
 const MOST_EDITS: usize = 2;
 
 /// The variable that `name` was probably meant to be, or `None` if it is one of ours or unlike all of them.

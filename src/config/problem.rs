@@ -46,7 +46,8 @@ impl Problem {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// A wrong value as it is repeated back.
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -8,14 +8,16 @@ use axum::http::HeaderValue;
 use tracing::Level;
 
 use super::auth::auth_config;
+use super::ice::ice_config;
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
+use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{is_injected, names_a_server, redis_config};
 use super::variables::{Section, variables};
 use super::{
-    BackplaneConfig, CallConfig, Config, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    ServerConfig, SocketConfig, TurnCredentials,
+    BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
+    ServerConfig, SocketConfig,
 };
 
 /// Over how long clients are sent elsewhere: long enough that they do not all arrive there at once, and hardly at all where there
@@ -41,8 +43,8 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         server: server(&mut reader, &backplane),
         backplane,
         auth: auth_config(&mut reader, mode, &mut warnings),
-        push_configured: push(&reader, &mut warnings),
-        ice: ice(&mut reader, &mut warnings),
+        push: push_config(&mut reader, mode, &mut warnings),
+        ice: ice_config(&mut reader, &mut warnings),
         call: call(&mut reader),
         socket: socket(&mut reader),
         limits: limits(&mut reader),
@@ -126,72 +128,6 @@ fn backplane(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Bac
 
 fn is_of(section: Section, name: &str) -> bool {
     variables().iter().any(|variable| variable.section == section && variable.name == name)
-}
-
-fn push(reader: &Reader, warnings: &mut Vec<String>) -> bool {
-    let configured = reader.is_given("FIREBASE_PROJECT_ID") || reader.is_given("FIREBASE_PRIVATE_KEY_PATH");
-    if configured {
-        warnings.push("FIREBASE_* is ignored: this release sends no push, so a killed app does not ring".into());
-    }
-    configured
-}
-
-fn ice(reader: &mut Reader, warnings: &mut Vec<String>) -> IceConfig {
-    let stun = |text: &str, _| has_scheme(text, &["stun:", "stuns:"]).then(|| text.to_owned());
-    let turn = |text: &str, _| {
-        let urls: Vec<String> = comma_list(text).map(str::to_owned).collect();
-        let all_turn = urls.iter().all(|url| has_scheme(url, &["turn:", "turns:"]));
-        (all_turn && !urls.is_empty()).then_some(urls)
-    };
-    IceConfig {
-        stun_url: reader.parsed("STUN_SERVER_URL", stun).unwrap_or_default(),
-        turn_urls: reader.parsed("TURN_SERVER_URL", turn).unwrap_or_default(),
-        turn: turn_credentials(reader, warnings),
-        turn_ttl: reader.duration("TURN_TTL"),
-        public: reader.flag("ICE_SERVERS_PUBLIC"),
-    }
-}
-
-fn has_scheme(url: &str, schemes: &[&str]) -> bool {
-    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
-}
-
-fn turn_credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentials {
-    const PARTS: [&str; 3] = ["TURN_USERNAME", "TURN_CREDENTIAL", "TURN_STATIC_SECRET"];
-    let any = PARTS.iter().any(|name| reader.is_given(name));
-    match (reader.is_given("TURN_SERVER_URL"), any) {
-        (true, false) => warnings.push(
-            "TURN_SERVER_URL is ignored: browsers refuse a TURN server without credentials, \
-             set TURN_STATIC_SECRET or TURN_USERNAME and TURN_CREDENTIAL"
-                .into(),
-        ),
-        (false, true) => {
-            for name in PARTS {
-                if reader.is_given(name) {
-                    reader.conflict(name, "is set without TURN_SERVER_URL");
-                }
-            }
-        }
-        (true, true) | (false, false) => {}
-    }
-    let [username, credential, secret] = PARTS.map(|name| reader.text(name));
-    if secret.is_some() && username.is_some() && credential.is_some() {
-        warnings.push("TURN_USERNAME and TURN_CREDENTIAL are ignored beside TURN_STATIC_SECRET".into());
-    }
-    match (username, credential, secret) {
-        (Some(_), None, _) => {
-            reader.conflict("TURN_USERNAME", "is set without TURN_CREDENTIAL");
-            TurnCredentials::None
-        }
-        (None, Some(_), _) => {
-            reader.conflict("TURN_CREDENTIAL", "is set without TURN_USERNAME");
-            TurnCredentials::None
-        }
-        (_, _, Some(secret)) => TurnCredentials::Secret(secret.into()),
-        (Some(username), Some(credential), None) => TurnCredentials::Static { username, credential: credential.into() },
-        (None, None, None) => TurnCredentials::None,
-    }
 }
 
 fn call(reader: &mut Reader) -> CallConfig {

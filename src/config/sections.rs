@@ -121,8 +121,10 @@ pub struct RedisTls {
 pub struct IceConfig {
     /// The STUN server handed to everybody.
     pub stun_url: String,
-    /// The TURN servers handed to users; empty if there are none.
+    /// The TURN servers handed to users who name no region, or one that there is not; empty if there are none.
     pub turn_urls: Vec<String>,
+    /// The TURN servers handed to those who name a region.
+    pub turn_regions: Vec<TurnRegion>,
     /// How users authenticate to the TURN servers.
     pub turn: TurnCredentials,
     /// Lifetime of time-limited TURN credentials.
@@ -143,8 +145,49 @@ pub enum TurnCredentials {
         /// The password.
         credential: SecretString,
     },
-    /// Time-limited credentials derived from a secret shared with the TURN server.
-    Secret(SecretString),
+    /// Time-limited credentials derived from a secret shared with the TURN servers.
+    Secret {
+        /// The secret, as it was at the start.
+        secret: SecretString,
+        /// Where it is read from again, if it is in a file.
+        file: Option<SecretFile>,
+    },
+}
+
+/// The TURN servers of one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnRegion {
+    /// What clients call it, in lower case.
+    pub name: String,
+    /// Its servers, at least one.
+    pub urls: Vec<String>,
+}
+
+/// A file that holds a secret.
+#[derive(Clone, Debug)]
+pub struct SecretFile(pub PathBuf);
+
+/// A file holds no secret that could be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretFileError {
+    /// The operating system says no.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// There is nothing in it.
+    #[error("names an empty file")]
+    Empty,
+}
+
+impl SecretFile {
+    /// The secret: the first line that is not blank, without the blanks around it. Blocks.
+    ///
+    /// # Errors
+    /// [`SecretFileError`].
+    pub fn read(&self) -> Result<SecretString, SecretFileError> {
+        let text = std::fs::read_to_string(&self.0).map_err(|error| SecretFileError::Unreadable(error.to_string()))?;
+        let secret = text.lines().map(str::trim).find(|line| !line.is_empty()).ok_or(SecretFileError::Empty)?;
+        Ok(secret.into())
+    }
 }
 
 /// The durations of a call.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Choices, Flag, Host, KeysUrl, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable,
-    RedisUrl, Seconds, Secret, Servers, StunUrl, Text, Texts, TurnUrls,
+    Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, Printable, RedisUrl,
+    Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
 };
 use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
 
@@ -127,14 +127,16 @@ pub enum Kind {
     StunUrl,
     /// TURN URLs.
     TurnUrls,
+    /// Regions, each with its TURN URLs.
+    TurnRegions,
+    /// Where another service is.
+    ServiceUrl,
     /// A path in the file system.
     Path,
     /// Any text.
     Text,
     /// Texts without commas.
     Texts,
-    /// Where the keys of an identity provider are.
-    KeysUrl,
     /// Text without control characters, of this many characters at most.
     Printable(usize),
     /// Any text, never shown.
@@ -162,10 +164,14 @@ impl Kind {
             Origins => "* or origins such as https://app.example.org, separated by commas".into(),
             StunUrl => "a URL that starts with stun: or stuns:".into(),
             TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
+            TurnRegions => {
+                "regions and their TURN URLs, such as eu=turn:a.example.org,turns:a.example.org; us=turn:b.example.org"
+                    .into()
+            }
+            ServiceUrl => "a URL that starts with https://; http:// is for this machine, and for development".into(),
             Path => "a path".into(),
             Text => "text".into(),
             Texts => "text, or several separated by commas".into(),
-            KeysUrl => "a URL that starts with https://; http:// is for this machine, and for development".into(),
             Printable(most) => format!("printable text up to {most} characters"),
             Secret => "a secret text".into(),
             RedisUrl => "a secret URL that starts with redis://, rediss:// or unix://".into(),
@@ -234,7 +240,7 @@ const VARIABLES: &[Variable] = &[
     var(Backplane, "REDIS_TIMEOUT", Value("800"), Milliseconds(50, 10_000), "The longest wait for Redis before a request is refused"),
 
     var(Auth, "JWT_SECRET", Chosen("made up at each start if there are no public keys either; production needs one or the other"), Secret, "The HMAC key of the tokens (HS256, HS384, HS512), best 32 random bytes or more"),
-    var(Auth, "JWT_JWKS_URL", Unset, KeysUrl, "Where an identity provider publishes the keys of its tokens (JWKS)"),
+    var(Auth, "JWT_JWKS_URL", Unset, ServiceUrl, "Where an identity provider publishes the keys of its tokens (JWKS)"),
     var(Auth, "JWT_PUBLIC_KEY_PATH", Unset, Path, "PEM file of the public key, or keys, of the tokens"),
     var(Auth, "JWT_ALGORITHMS", Chosen("HS256, HS384, HS512 with `JWT_SECRET`; RS256, ES256, EdDSA with public keys"), Choices(ALGORITHMS), "The algorithms a token may be signed by; any other is refused"),
     var(Auth, "JWT_ISSUER", Unset, Texts, "What `iss` of a token has to be; with several, one of them"),
@@ -242,15 +248,25 @@ const VARIABLES: &[Variable] = &[
     var(Auth, "JWT_EXPIRY", Value("7d"), Lifetime, "Lifetime of tokens made by `switchboard token` and the demo page"),
     var(Auth, "AUTH_REQUIRED", Value("true"), Flag, "`false` lets apps connect without a token and be whoever they say: for a migration only"),
 
-    var(Push, "FIREBASE_PROJECT_ID", Unset, Text, "Firebase project; without effect in this release"),
-    var(Push, "FIREBASE_PRIVATE_KEY_PATH", Unset, Path, "Firebase service account file; without effect in this release"),
+    var(Push, "FIREBASE_PRIVATE_KEY_PATH", Unset, Path, "JSON file of a Firebase service account; with it pushes go out by Firebase Cloud Messaging"),
+    var(Push, "FIREBASE_PROJECT_ID", Unset, Printable(128), "Firebase project, if it is not that of the service account"),
+    var(Push, "FCM_ENDPOINT", Value("https://fcm.googleapis.com"), ServiceUrl, "Where messages for Firebase Cloud Messaging go; another address is that of a proxy of yours"),
+    var(Push, "APNS_KEY_PATH", Unset, Path, "`.p8` file of a key for Apple's push service; with it iOS devices that register an `apnsVoipToken` ring by PushKit. Needs the next three"),
+    var(Push, "APNS_KEY_ID", Unset, Printable(64), "The id of that key"),
+    var(Push, "APNS_TEAM_ID", Unset, Printable(64), "The id of the team whose key it is"),
+    var(Push, "APNS_TOPIC", Unset, Printable(128), "The bundle id of the app; `.voip` is added"),
+    var(Push, "APNS_ENVIRONMENT", Value("production"), Choice(&["production", "sandbox"]), "`sandbox` for builds that were installed by Xcode"),
+    var(Push, "APNS_ENDPOINT", Chosen("that of `APNS_ENVIRONMENT`"), ServiceUrl, "Where messages for Apple's push service go; another address is that of a proxy of yours"),
+    var(Push, "PUSH_SKIP_ONLINE", Value("false"), Flag, "`true` leaves out devices that are connected; a phone that has just lost its network still counts as connected"),
 
     var(Ice, "STUN_SERVER_URL", Value("stun:stun.l.google.com:19302"), StunUrl, "The STUN server handed to clients"),
     var(Ice, "TURN_SERVER_URL", Unset, TurnUrls, "The TURN servers handed to clients"),
+    var(Ice, "TURN_REGIONS", Unset, TurnRegions, "The TURN servers handed to clients that name one of these regions, in place of those of `TURN_SERVER_URL`"),
     var(Ice, "TURN_USERNAME", Unset, Text, "TURN user name, the same for everybody"),
     var(Ice, "TURN_CREDENTIAL", Unset, Secret, "TURN password, the same for everybody"),
     var(Ice, "TURN_STATIC_SECRET", Unset, Secret, "Secret shared with the TURN server for time-limited credentials; wins over the fixed pair"),
-    var(Ice, "TURN_TTL", Value("86400"), Seconds(60, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
+    var(Ice, "TURN_STATIC_SECRET_FILE", Unset, Path, "File whose first line is that secret; read again when it changes, without a restart"),
+    var(Ice, "TURN_TTL", Value("86400"), Seconds(5, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
     var(Ice, "ICE_SERVERS_PUBLIC", Value("false"), Flag, "`true` hands TURN credentials to anybody, without a token"),
 
     var(Calls, "CALL_RING_TIMEOUT", Value("45000"), Milliseconds(100, 10 * MINUTE), "How long a call rings"),

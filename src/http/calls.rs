@@ -31,6 +31,7 @@ pub trait Calls: Send + Sync {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Status<'a> {
     success: bool,
     call_id: String,

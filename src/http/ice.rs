@@ -13,10 +13,8 @@ use super::answer::{json, refusal};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::ids::is_valid_id;
-use crate::turn::IceServer;
+use crate::turn::{ANONYMOUS, IceServer};
 
-/// What the user part of a TURN user name is when nobody is named.
-const ANONYMOUS: &str = "anonymous";
 /// When to ask again if the keys of the identity provider cannot be had.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -29,15 +27,17 @@ struct ServerList {
 }
 
 /// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
-/// parameter `userId` names the user, as the reference server had it.
+/// parameter `userId` names the user, as the reference server had it. The parameter `region` says where the TURN servers are
+/// to be.
 pub(super) async fn ice_servers(
     State(state): State<Arc<HttpState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref().unwrap_or_default();
+    let region = state.ice_servers.region(parameter(query, "region").as_deref());
     let ice_servers = match requester(&state, &headers, query).await {
-        Ok(Some(user)) => state.ice_servers.for_user(&user),
+        Ok(Some(user)) => state.ice_servers.for_user(&user, region),
         Ok(None) => state.ice_servers.stun_only(),
         Err(refused) => return refused.into_response(),
     };
@@ -161,7 +161,7 @@ mod tests {
             ("?userId=alice", "1700086400:alice"),
             ("?userId=a&userId=b", "1700086400:a"),
             ("?userId%5Bx%5D=a", "1700086400:anonymous"),
-            ("?userId=Zo%C3%AB+B", "1700086400:Zoë B"),
+            ("?userId=Zo%C3%AB+B", "1700086400:Zoë%20B"),
         ];
         for (query, expected) in cases {
             let answer = server.get(&format!("/ice-servers{query}")).await.json();
@@ -170,6 +170,18 @@ mod tests {
         for bad in [format!("?userId={}", "x".repeat(129)), "?userId=a%0Ab".into()] {
             let answer = server.get(&format!("/ice-servers{bad}")).await;
             assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("Invalid user ID")));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_region_may_be_named() {
+        let regions = ("TURN_REGIONS", "eu=turn:eu:3478; us=turn:us:3478");
+        let server = server(TURN.into_iter().chain([regions]));
+        let token = token(&server, "alice");
+        for (region, expected) in [("&region=eu", "turn:eu:3478"), ("&region=mars", "turn:t:3478"), ("", "turn:t:3478")]
+        {
+            let answer = server.get(&format!("/ice-servers?token={token}{region}")).await;
+            assert_eq!((answer.status, &answer.json()["iceServers"][1]["urls"]), (200, &json!(expected)));
         }
     }
 }

@@ -19,7 +19,7 @@ struct Health {
     fcm: &'static str,
 }
 
-/// The process is alive, as the documentation of the clients has it. This release has no push.
+/// The process is alive, as the documentation of the clients has it. Whether push services answer is not part of it.
 pub(super) async fn health(State(state): State<Arc<HttpState>>) -> Response {
     let now = state.clock.now();
     let health = Health {
@@ -27,7 +27,7 @@ pub(super) async fn health(State(state): State<Arc<HttpState>>) -> Response {
         timestamp: now.to_iso8601(),
         uptime: state.started_at.until(now).as_secs_f64(),
         redis: if state.readiness.redis() == Some(true) { "connected" } else { "disconnected" },
-        fcm: "not_initialized",
+        fcm: if state.has_fcm { "initialized" } else { "not_initialized" },
     };
     json(StatusCode::OK, health)
 }
@@ -55,7 +55,7 @@ pub(super) async fn info(State(state): State<Arc<HttpState>>) -> Response {
         "features": {
             "socketio": true,
             "redis": state.readiness.redis().is_some(),
-            "fcm": false,
+            "fcm": state.has_fcm,
             "turn": state.ice_servers.has_turn(),
         },
     });

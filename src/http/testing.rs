@@ -18,6 +18,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::ids::CallId;
 use crate::lifecycle::Readiness;
+use crate::turn::IceServers;
 
 /// A server with its state.
 pub(super) struct Server {
@@ -53,9 +54,10 @@ pub(super) fn server_with<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>
     let config = Config::from_vars(vars).unwrap();
     let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
     let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
+    let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
     let call_tokens = CallTokens::new(&"call-secret".into(), clock);
     let calls: Arc<Known> = Arc::default();
-    let state = HttpState::new(&config, authenticator, call_tokens, calls.clone(), clock, readiness);
+    let state = HttpState::new(&config, authenticator, ice_servers, call_tokens, calls.clone(), clock, readiness);
     Server { router: router(state.clone()), state, calls }
 }
 

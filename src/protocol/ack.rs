@@ -1,5 +1,7 @@
 //! What requests are answered with.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::call::CallType;
@@ -175,6 +177,29 @@ impl RefreshAck {
     /// The answer to `token_refresh`.
     pub fn new(expires_at: Option<Timestamp>) -> Self {
         Self { success: true, expires_at: expires_at.map(|at| at.0) }
+    }
+}
+
+/// Both the answer to `get_ice_servers`, `{success, iceServers, ttl}`, and the `ice_servers` event, which is no answer and says
+/// nothing of success.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceServerList<S> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    ice_servers: S,
+    ttl: u64,
+}
+
+impl<S: Serialize> IceServerList<S> {
+    /// The answer to `get_ice_servers`: `ice_servers` as WebRTC takes them, and for how long their credentials are good.
+    pub fn answer(ice_servers: S, ttl: Duration) -> Self {
+        Self { success: Some(true), ..Self::event(ice_servers, ttl) }
+    }
+
+    /// The `ice_servers` event.
+    pub fn event(ice_servers: S, ttl: Duration) -> Self {
+        Self { success: None, ice_servers, ttl: ttl.as_secs() }
     }
 }
 

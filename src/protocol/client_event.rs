@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::call::{CallType, CallerDisplay, Text};
 use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, UserId};
 use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
-use crate::protocol::payloads::{CallFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
+use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
 use crate::protocol::{Code, Media, Problem, SignalKind};
 
 /// Longest avatar, in characters: usually the address of a picture.
@@ -38,6 +38,8 @@ pub enum ClientEvent {
     Unregister,
     /// `token_refresh`
     TokenRefresh(String),
+    /// `get_ice_servers`, with the region it names
+    GetIceServers(Option<Text>),
     /// `call_initiate`
     Initiate(CallRequest),
     /// `call_accept`
@@ -168,6 +170,7 @@ fn decode_payload(
         "register" => register(payload),
         "unregister" => Ok(ClientEvent::Unregister),
         "token_refresh" => token_refresh(payload),
+        "get_ice_servers" => get_ice_servers(payload),
         "call_initiate" => initiate(payload),
         "call_accept" => {
             let fields: CallFields<'_> = fields(payload, Problem::call_not_found_or_expired)?;
@@ -269,6 +272,15 @@ fn token_refresh(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         return Err(Problem::invalid("token"));
     }
     Ok(ClientEvent::TokenRefresh(token.into_owned()))
+}
+
+/// A payload is not needed: there is nothing in it that has to be said.
+fn get_ice_servers(payload: Field<'_>) -> Result<ClientEvent, Problem> {
+    if is_absent(payload) {
+        return Ok(ClientEvent::GetIceServers(None));
+    }
+    let fields: IceFields<'_> = fields(payload, Problem::invalid_payload)?;
+    optional_text(fields.region, "region", Text::MAX_CHARS).map(ClientEvent::GetIceServers)
 }
 
 fn initiate(payload: Field<'_>) -> Result<ClientEvent, Problem> {

@@ -70,3 +70,10 @@ pub(super) struct TokenFields<'a> {
     #[serde(borrow)]
     pub(super) token: Field<'a>,
 }
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct IceFields<'a> {
+    #[serde(borrow)]
+    pub(super) region: Field<'a>,
+}

@@ -43,7 +43,7 @@ impl Admission {
     /// Breaks the connection of a client that may be let in a little later.
     async fn send_back(&self, socket: &Arc<Socket>) {
         if let Some(id) = SessionId::parse(socket.id.as_str()) {
-            let wire = Wire::new(id, socket, self.0.transports.clone(), self.0.lifecycle.clone());
+            let wire = Wire::new(id, socket, &self.0);
             wire.close_transport_at_once().await;
         }
     }

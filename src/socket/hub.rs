@@ -13,11 +13,13 @@ use crate::config::{Config, LimitsConfig, SocketConfig};
 use crate::ids::{SessionId, UserId};
 use crate::lifecycle::Lifecycle;
 use crate::protocol::Bounds;
+use crate::socket::ice::IceRenewals;
 use crate::socket::limits::UserLimits;
 use crate::socket::session::Session;
 use crate::socket::token_expiry::TokenExpiry;
 use crate::socket::transports::Transports;
 use crate::switchboard::Switchboard;
+use crate::turn::IceServers;
 
 /// At least how far apart clients are sent elsewhere.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -53,6 +55,8 @@ pub struct Hub {
     pub(super) lifecycle: Lifecycle,
     pub(super) user_limits: UserLimits,
     pub(super) token_expiry: TokenExpiry,
+    pub(super) ice_servers: Arc<IceServers>,
+    pub(super) ice_renewals: Arc<IceRenewals>,
     pub(super) transports: Arc<Transports>,
     is_draining: AtomicBool,
     sessions: Mutex<Sessions>,
@@ -75,6 +79,7 @@ impl Hub {
         settings: SocketSettings,
         switchboard: Arc<Switchboard>,
         authenticator: Arc<Authenticator>,
+        ice_servers: Arc<IceServers>,
         clock: Clock,
         lifecycle: Lifecycle,
     ) -> Arc<Self> {
@@ -86,6 +91,8 @@ impl Hub {
             clock,
             lifecycle,
             token_expiry: TokenExpiry::default(),
+            ice_renewals: Arc::new(IceRenewals::new(ice_servers.renew_after())),
+            ice_servers,
             transports: Arc::default(),
             is_draining: AtomicBool::new(false),
             sessions: Mutex::default(),
@@ -97,9 +104,10 @@ impl Hub {
         self.sessions.lock().by_id.len()
     }
 
-    /// Ends connections whose token has expired, and forgets what limits need no longer know, until the node stops.
+    /// Ends connections whose token has expired, sends fresh ICE servers to those in a call, and forgets what limits need no
+    /// longer know, until the node stops.
     pub async fn keep_house(self: Arc<Self>) {
-        self.token_expiry.watch(&self).await;
+        tokio::join!(self.token_expiry.watch(&self), self.ice_renewals.watch(&self));
     }
 
     /// Whether clients are being sent elsewhere, and no more are taken.

@@ -27,8 +27,12 @@ impl Session {
                 let body = Registered::first(self.id(), arrival.seat.device());
                 let _ = self.wire().emit("registered", &body);
                 reply.send(&body);
+                let in_call_since = arrival.user_in_call_since();
                 if let Err(failure) = self.hub().switchboard.go_live(arrival).await {
                     tracing::warn!(session = %self.id(), %failure, "a return could not be noted");
+                }
+                if let Some(since) = in_call_since {
+                    self.hub().ice_renewals.in_call(self.id(), since);
                 }
             }
             Ok(Outcome::Again(device)) => {

@@ -25,6 +25,7 @@ impl Session {
             ClientEvent::Register(registration) => self.serve_register(registration, reply, limit).await,
             ClientEvent::Unregister => self.answer(reply, within(limit, self.unregister()).await.map(|()| Done::new())),
             ClientEvent::TokenRefresh(token) => self.answer(reply, within(limit, self.refresh_token(&token)).await),
+            ClientEvent::GetIceServers(region) => self.answer(reply, Ok(self.give_ice_servers(region.as_ref()))),
             ClientEvent::Initiate(request) => {
                 let _held = Held::new(self.seat());
                 self.answer(reply, within(limit, self.initiate(request)).await);
@@ -32,7 +33,12 @@ impl Session {
             ClientEvent::Accept(call_id) => {
                 let _held = Held::new(self.seat());
                 let result = within(limit, self.accept(call_id)).await;
+                // What was not answered in time may have been done.
+                let may_be_in_call = result.as_ref().err().is_none_or(|problem| problem.retryable);
                 self.answer(reply, result.map(|()| CallAnswered::new(call_id)));
+                if may_be_in_call {
+                    self.note_in_call();
+                }
             }
             ClientEvent::Reject(call_id, reason) => {
                 let result = within(limit, self.reject(call_id, reason)).await;

@@ -73,7 +73,7 @@ impl Session {
         };
         let limits = &hub.settings.limits;
         Arc::new(Self {
-            wire: Arc::new(Wire::new(id.clone(), socket, hub.transports.clone(), hub.lifecycle.clone())),
+            wire: Arc::new(Wire::new(id.clone(), socket, &hub)),
             limits: SocketLimits::new(limits),
             mailbox: Mailbox::new(),
             token_user,
@@ -138,6 +138,11 @@ impl Session {
         if let Some(at) = expires_at {
             self.hub.token_expiry.add(at, &self.id);
         }
+    }
+
+    /// The user it registered as where no token names one.
+    pub(super) fn claimed_user(&self) -> Option<UserId> {
+        self.state.lock().claimed_user.clone()
     }
 
     /// Who acts when this client asks for something; `None` while nobody knows who it is.
@@ -280,6 +285,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.hub.remove(self);
+        self.hub.ice_renewals.forget(&self.id);
         if let Some(at) = self.expires_at() {
             self.hub.token_expiry.remove(at, &self.id);
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError, TransportType};
 
+use crate::call::{Event, Notice};
 use crate::clock::Timestamp;
 use crate::ids::{EventId, SessionId};
 use crate::lifecycle::Lifecycle;
@@ -15,6 +16,8 @@ use crate::listener::{Connection, Signs};
 use crate::protocol::{Problem, ServerEvent};
 use crate::socket::attachments::WithAttachments;
 use crate::socket::engine::opened_number;
+use crate::socket::hub::Hub;
+use crate::socket::ice::IceRenewals;
 use crate::socket::transports::Transports;
 use crate::switchboard::{CloseReason, Heard, Outlet, Payload, Unsent};
 
@@ -36,6 +39,7 @@ pub(super) struct Wire {
     /// carry other clients too.
     websocket: Option<(Weak<Connection>, Arc<Signs>)>,
     transports: Arc<Transports>,
+    ice_renewals: Arc<IceRenewals>,
     lifecycle: Lifecycle,
     events: AtomicU64,
     last_event_at: AtomicU64,
@@ -43,7 +47,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(id: SessionId, socket: &Arc<Socket>, transports: Arc<Transports>, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(id: SessionId, socket: &Arc<Socket>, hub: &Hub) -> Self {
+        let transports = hub.transports.clone();
         let began_as_websocket =
             socket.transport_type() == TransportType::Websocket && transports.claimed(id.as_str()).is_empty();
         let websocket = Some(&socket.req_parts().uri)
@@ -55,7 +60,8 @@ impl Wire {
             socket: Arc::downgrade(socket),
             websocket,
             transports,
-            lifecycle,
+            ice_renewals: hub.ice_renewals.clone(),
+            lifecycle: hub.lifecycle.clone(),
             events: AtomicU64::new(0),
             last_event_at: AtomicU64::new(0),
             is_expelled: AtomicBool::new(false),
@@ -166,10 +172,14 @@ impl Outlet for Wire {
         };
         match event.media.map(crate::protocol::Media::attachments) {
             Some(attachments) if !attachments.is_empty() => {
-                self.emit(event.name, &WithAttachments { body: &event.body, attachments })
+                self.emit(event.name, &WithAttachments { body: &event.body, attachments })?;
             }
-            _ => self.emit(event.name, &event.body),
+            _ => self.emit(event.name, &event.body)?,
         }
+        if let Payload::Notice(Notice { event: Event::Accepted { .. }, at, .. }) = payload {
+            self.ice_renewals.in_call(&self.id, *at);
+        }
+        Ok(())
     }
 
     fn heard(&self) -> Heard {

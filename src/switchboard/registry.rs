@@ -32,6 +32,17 @@ pub struct Arrival {
     calls: Vec<Stored>,
 }
 
+impl Arrival {
+    /// Since when the user has been in an accepted call, by this device or another one; `None` if in none.
+    pub fn user_in_call_since(&self) -> Option<Timestamp> {
+        let since = |stored: &Stored| match &stored.call.state {
+            State::Accepted(accepted) => Some(accepted.at),
+            State::Ringing(_) | State::Over(_) => None,
+        };
+        self.calls.iter().filter_map(since).min()
+    }
+}
+
 /// What a device has not had yet and still needs, in order, and how far the inbox was read to find that out.
 pub(super) struct Missed {
     pub(super) deliveries: Vec<Delivery>,

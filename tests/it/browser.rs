@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{ROOT, Server, run_node_tests};
+use crate::support::{BINARY, ROOT, Server, run_node_tests};
 
 #[test]
 fn the_page_in_a_browser() {
@@ -13,5 +13,7 @@ fn the_page_in_a_browser() {
     ]);
     let screenshots = format!("{ROOT}/target/screenshots");
     fs::create_dir_all(&screenshots).expect("target/ is ours to write");
-    run_node_tests("browser.test.mjs", &[("SWITCHBOARD_URL", server.url()), ("SCREENSHOT_DIR", &screenshots)]);
+    let environment =
+        [("SWITCHBOARD_URL", server.url()), ("SCREENSHOT_DIR", &*screenshots), ("SWITCHBOARD_BIN", BINARY)];
+    run_node_tests("browser.test.mjs", &environment);
 }

@@ -72,6 +72,26 @@ fn order_on_two_nodes() {
 }
 
 #[test]
+fn ice() {
+    passes("ice.test.mjs");
+}
+
+#[test]
+fn ice_on_two_nodes() {
+    passes_on_two_nodes("ice.test.mjs");
+}
+
+#[test]
+fn push() {
+    passes("push.test.mjs");
+}
+
+#[test]
+fn push_on_two_nodes() {
+    passes_on_two_nodes("push.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }

@@ -1,6 +1,7 @@
 // The demo page in a real browser: two people in two contexts of one headless Chromium call each other through a running
 // server, with the browser's fake camera and microphone and a real WebRTC connection over loopback.
 //
+// SWITCHBOARD_BIN  the server's binary, for the tests that need settings of their own
 // SWITCHBOARD_URL  base URL of a running server with the settings below and STUN_SERVER_URL=stun:127.0.0.1:9 (nothing is
 //                  there: no request leaves the machine); without it the test starts a server of its own
 // SCREENSHOT_DIR   where the pictures go; default target/screenshots
@@ -12,7 +13,8 @@ import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { startServer } from './support.mjs';
+import { startCoturn } from './coturn.mjs';
+import { eventually, startServer } from './support.mjs';
 
 /** Short enough to be waited for, long enough to be answered before. */
 const SERVER_SETTINGS = { CALL_RING_TIMEOUT: '4000', CALL_AWAY_TIMEOUT: '3000' };
@@ -341,10 +343,109 @@ test('a call on a phone, in the dark', async () => {
   await ended(caller, 'user_ended', `${callee.name} hung up`);
 });
 
+test('a call through TURN alone, which fresh credentials keep going', async (t) => {
+  const pages = await relayOnly(t, { TURN_TTL: '10' });
+  const { caller, callee } = await connectedPair('call-video', pages);
+  for (const one of [caller, callee]) {
+    await attribute(one, '#stats', 'path', 'relay/relay', MEDIA_MS);
+    await flows(one, 'audioIn', 'audioOut', 'videoIn', 'videoOut');
+    const { local, remote, pair, received } = await media(one);
+    assert.deepEqual([local.candidateType, remote.candidateType], ['relay', 'relay']);
+    assert.ok(pair.bytesReceived > 0 && pair.bytesSent > 0, JSON.stringify(pair));
+    assert.deepEqual(Object.keys(received).sort(), ['audio', 'video']);
+    for (const packets of Object.values(received)) assert.ok(packets > 0, JSON.stringify(received));
+  }
+  await shot(caller, '18-relayed-call');
+
+  const first = await Promise.all([caller, callee].map(turnUser));
+  for (const [n, one] of [caller, callee].entries()) {
+    const isFresh = (old) => window.peers.at(-1).getConfiguration().iceServers.at(-1).username !== old;
+    await one.page.waitForFunction(isFresh, first[n], { timeout: SERVER_TIMER_MS });
+    assert.match(await text(one, '#log'), /ice_servers/);
+  }
+  // What they came with has ended; relays that are not there yet need what they were sent.
+  const hasEnded = (user) => Date.now() / 1000 > Number(user.split(':')[0]) + 1;
+  for (const user of first) await caller.page.waitForFunction(hasEnded, user, { timeout: SERVER_TIMER_MS });
+  const before = await Promise.all([caller, callee].map(media));
+  await caller.page.evaluate(() => window.failOnce(window.peers.at(-1)));
+  for (const [n, one] of [caller, callee].entries()) {
+    const isAnother = async () => {
+      const { pair, local } = await media(one);
+      return pair.state === 'succeeded' && !before[n].ports.includes(local.port);
+    };
+    await eventually(isAnother, `${one.name} uses no relay that was not there before`, MEDIA_MS);
+    await flows(one, 'audioIn', 'videoIn');
+    const { local, remote } = await media(one);
+    assert.deepEqual([local.candidateType, remote.candidateType], ['relay', 'relay']);
+  }
+  await caller.page.click('#hangup');
+  await ended(callee, 'user_ended', `${caller.name} hung up`);
+});
+
+test('a call through TURN over TCP alone', async (t) => {
+  const pages = await relayOnly(t, {}, (url) => url.endsWith('tcp'));
+  const { caller, callee } = await connectedPair('call-audio', pages);
+  for (const one of [caller, callee]) {
+    await flows(one, 'audioIn', 'audioOut');
+    const { local, remote } = await media(one);
+    assert.deepEqual([local.candidateType, local.relayProtocol, remote.candidateType], ['relay', 'tcp', 'relay']);
+  }
+});
+
 // What the tests are made of.
 
+/** Pages of a server with a coturn of its own, which use nothing else. For `pair` and `connectedPair`. */
+async function relayOnly(t, settings, accepts = () => true) {
+  const secret = 'the-secret-of-coturn';
+  const coturn = await startCoturn(t, { secrets: [secret] });
+  const urls = coturn.urls.filter(accepts).join(',');
+  const server = await startServer({ ...SERVER_SETTINGS, TURN_SERVER_URL: urls, TURN_STATIC_SECRET: secret, ...settings });
+  t.after(() => server.stop());
+  return { url: server.url, query: { policy: 'relay' }, callerSetUp: showPeers, calleeSetUp: showPeers };
+}
+
+/** Lets a test look at the page's peer connections, and say that one has failed, as it would be after a change of network. */
+function showPeers({ page }) {
+  return page.addInitScript(() => {
+    window.peers = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(...args) {
+        super(...args);
+        window.peers.push(this);
+      }
+    };
+    window.failOnce = (peer) => {
+      Object.defineProperty(peer, 'connectionState', { value: 'failed', configurable: true });
+      peer.dispatchEvent(new Event('connectionstatechange'));
+      delete peer.connectionState;
+    };
+  });
+}
+
+/** What `getStats` says: the path in use, the ports of every candidate of this side, and how many packets of each kind have come. */
+function media(one) {
+  return one.page.evaluate(async () => {
+    const report = await window.peers.at(-1).getStats();
+    const all = [...report.values()];
+    const pair = report.get(all.find(({ type }) => type === 'transport').selectedCandidatePairId);
+    const received = all.filter(({ type }) => type === 'inbound-rtp').map(({ kind, packetsReceived }) => [kind, packetsReceived]);
+    return {
+      pair,
+      local: report.get(pair.localCandidateId),
+      remote: report.get(pair.remoteCandidateId),
+      ports: all.filter(({ type }) => type === 'local-candidate').map(({ port }) => port),
+      received: Object.fromEntries(received),
+    };
+  });
+}
+
+/** The TURN user name a page's peer connection has. */
+function turnUser(one) {
+  return one.page.evaluate(() => window.peers.at(-1).getConfiguration().iceServers.at(-1).username);
+}
+
 /** Somebody at the page: in a context of their own, so with storage and a renderer of their own, and connected. */
-async function person(name, { call, exactName = false, options = {}, setUp } = {}) {
+async function person(name, { call, exactName = false, options = {}, setUp, url = baseUrl, query = {} } = {}) {
   if (!exactName) name = `${name}-${(lastNumber += 1)}`;
   const context = await browser.newContext({ viewport: DESK, ...options });
   const page = await context.newPage();
@@ -355,18 +456,18 @@ async function person(name, { call, exactName = false, options = {}, setUp } = {
     if (message.type() === 'error') one.errors.push(`${name}: ${message.text()} ${message.location().url}`);
   });
   if (setUp) await setUp(one);
-  await page.goto(`${baseUrl}/?${new URLSearchParams(call ? { name, call } : { name })}`);
+  await page.goto(`${url}/?${new URLSearchParams({ name, ...(call && { call }), ...query })}`);
   await attribute(one, 'body', 'connection', 'online');
   return one;
 }
 
 /** Two people, each about to call the other. */
-async function pair({ callerSetUp, calleeSetUp, calleeOptions } = {}) {
+async function pair({ callerSetUp, calleeSetUp, calleeOptions, url, query } = {}) {
   const number = (lastNumber += 1);
   const names = { caller: `blue-otter-${number}`, callee: `red-fox-${number}` };
   const [caller, callee] = await Promise.all([
-    person(names.caller, { exactName: true, call: names.callee, setUp: callerSetUp }),
-    person(names.callee, { exactName: true, call: names.caller, setUp: calleeSetUp, options: calleeOptions }),
+    person(names.caller, { exactName: true, call: names.callee, setUp: callerSetUp, url, query }),
+    person(names.callee, { exactName: true, call: names.caller, setUp: calleeSetUp, options: calleeOptions, url, query }),
   ]);
   return { caller, callee };
 }

@@ -1,4 +1,4 @@
-// The two HTTP requests a call needs beside the socket: a token, and the ICE servers.
+// The one HTTP request the page needs beside the socket: a token.
 
 const HTTP_TIMEOUT_MS = 5000;
 
@@ -13,13 +13,6 @@ export async function fetchToken(userId) {
     body: JSON.stringify({ userId }),
   });
   return { token: answer.token, expiresIn: answer.expiresIn };
-}
-
-/** Gets the STUN and TURN servers for one call. TURN credentials expire, so they are asked for per call. */
-export async function fetchIceServers(userId) {
-  const { token } = await fetchToken(userId);
-  const answer = await fetchJson('/ice-servers', { headers: { Authorization: `Bearer ${token}` } });
-  return answer.iceServers;
 }
 
 async function fetchJson(url, options) {

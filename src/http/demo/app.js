@@ -2,7 +2,7 @@
 //
 //   app.js        this file
 //   signaling.js  the connection to the server       call.js   one call, phone.js the one that holds it
-//   api.js        token and ICE servers over HTTP    peer.js   the RTCPeerConnection, media.js microphone and camera
+//   api.js        the token, over HTTP               peer.js   the RTCPeerConnection, media.js microphone and camera
 //   stage.js      the call on the screen, with tones.js; stats.js, log.js and words.js beside it
 
 import { randomId } from '/demo/call.js';
@@ -18,6 +18,11 @@ const STATS_EVERY_MS = 1000;
 
 const byId = (id) => document.getElementById(id);
 const params = new URLSearchParams(location.search);
+/** `?policy=relay` tries TURN out: nothing else is used. `?region=eu` asks for the servers of a region. */
+const ice = {
+  region: params.get('region') ?? undefined,
+  transportPolicy: params.get('policy') === 'relay' ? 'relay' : 'all',
+};
 const log = new EventLog();
 const panel = new StatsPanel(byId('stats'));
 const stage = new Stage({ again: (call) => startCall(call.peer, call.type), dismiss: () => phone.dismiss() });
@@ -40,7 +45,7 @@ byId('insecure').hidden = window.isSecureContext;
 function logIn() {
   signaling?.close();
   signaling = new Signaling({ userId, deviceId: stored('deviceId', randomId), log });
-  phone = new Phone({ signaling, log });
+  phone = new Phone({ signaling, log, ice });
   signaling.addEventListener('state', showConnection);
   phone.addEventListener('change', showCall);
   showName();
@@ -84,7 +89,7 @@ function showName() {
   paintAvatar(byId('my-avatar'), userId);
   byId('friend').textContent = friend;
   const link = new URL('/', location.href);
-  link.search = new URLSearchParams({ name: friend, call: userId });
+  link.search = new URLSearchParams({ name: friend, call: userId, ...kept('policy', 'region') });
   byId('link').value = link.href;
   byId('open').href = link.href;
   const local = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
@@ -161,6 +166,11 @@ function rememberName(name) {
     history.replaceState(null, '', `?${params}`);
   }
   return name;
+}
+
+/** Those of these parameters that the address of this page has. */
+function kept(...names) {
+  return Object.fromEntries(names.filter((name) => params.has(name)).map((name) => [name, params.get(name)]));
 }
 
 function stored(key, make) {

@@ -5,7 +5,6 @@
 //
 // Every state can go to `ended`, exactly once; what comes later is ignored.
 
-import { fetchIceServers } from '/demo/api.js';
 import { closeMedia, MediaProblem, openCamera, openMedia } from '/demo/media.js';
 import { Peer } from '/demo/peer.js';
 import { NoAnswer } from '/demo/signaling.js';
@@ -19,6 +18,7 @@ const RING_LIMIT_MS = 180000;
 export class Call extends EventTarget {
   #signaling;
   #log;
+  #ice;
   #peer = null;
   #iceServers = null;
   #media = null;
@@ -39,10 +39,12 @@ export class Call extends EventTarget {
   /** `{reason, by: "me" | "peer" | "server", text?}` */
   end = null;
 
-  constructor({ signaling, log, direction, peer, type }) {
+  /** @param ice `{region, transportPolicy}`: where relays are wanted, and whether nothing else is */
+  constructor({ signaling, log, ice, direction, peer, type }) {
     super();
     this.#signaling = signaling;
     this.#log = log;
+    this.#ice = ice;
     this.direction = direction;
     this.peer = peer;
     this.type = type;
@@ -204,6 +206,13 @@ export class Call extends EventTarget {
     if (this.#isAnswered) this.#connect((peer) => peer.receiveCandidate(candidate));
   }
 
+  /** Fresh servers, before the credentials of the old ones end. What is connected stays so; the next search uses them. */
+  onIceServers(iceServers) {
+    if (this.isOver || !this.#iceServers) return;
+    this.#iceServers = Promise.resolve(iceServers);
+    this.#peer?.setIceServers(iceServers);
+  }
+
   /** The end, whoever made it: stops everything and keeps the reason. Tells nobody. */
   finish(reason, by, text) {
     if (this.isOver) return;
@@ -244,14 +253,17 @@ export class Call extends EventTarget {
     }
   }
 
-  /** Starts opening the media and fetching the ICE servers. */
+  /** Starts opening the media and asking for ICE servers, whose credentials expire: so for each call anew. */
   #prepare() {
     this.#media ??= openMedia(this.type);
     this.#media.catch(() => {}); // Handled where it is awaited.
-    this.#iceServers ??= fetchIceServers(this.#signaling.userId).catch((error) => {
-      this.#log.note('no ICE servers', `${error.message}; only direct paths will work`);
-      return [];
-    });
+    this.#iceServers ??= this.#signaling
+      .request('get_ice_servers', { region: this.#ice.region })
+      .then((answer) => answer.iceServers)
+      .catch((error) => {
+        this.#log.note('no ICE servers', `${error.message}; only direct paths will work`);
+        return [];
+      });
   }
 
   /** Whether there is media to call with. If not, the call has ended and the other side is told. */
@@ -304,12 +316,15 @@ export class Call extends EventTarget {
 
   async #openPeer() {
     this.#prepare();
-    const [ready, iceServers] = await Promise.all([this.#mediaReady(), this.#iceServers]);
+    const [ready] = await Promise.all([this.#mediaReady(), this.#iceServers]);
+    // Asked for again: there may be fresh ones since.
+    const iceServers = await this.#iceServers;
     if (!ready || this.isOver) return false;
     const send = (event, field) => (value) =>
       this.#signaling.deliver(event, { callId: this.id, to: this.peer, [field]: value }, this.#over.signal);
     this.#peer = new Peer({
       iceServers,
+      iceTransportPolicy: this.#ice.transportPolicy,
       send: {
         offer: send('sdp_offer', 'sdp'),
         answer: send('sdp_answer', 'sdp'),

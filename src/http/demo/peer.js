@@ -14,13 +14,14 @@ export class Peer extends EventTarget {
   #lastOffer = null;
 
   /**
-   * @param iceServers as `/ice-servers` gives them
+   * @param iceServers as the server gives them
+   * @param iceTransportPolicy `all`, or `relay` for TURN and nothing else
    * @param send `{offer, answer, candidate}`: functions that carry them to the other side
    */
-  constructor({ iceServers, send }) {
+  constructor({ iceServers, iceTransportPolicy, send }) {
     super();
     this.#send = send;
-    this.#pc = new RTCPeerConnection({ iceServers });
+    this.#pc = new RTCPeerConnection({ iceServers, iceTransportPolicy });
     this.remoteStream = new MediaStream();
     this.remoteMicOn = true;
     this.remoteCameraOn = true;
@@ -65,6 +66,11 @@ export class Peer extends EventTarget {
       this.#videoSender = this.#pc.addTransceiver(camera, { streams: [stream] }).sender;
     }
     return this.#enqueue(() => this.#offer());
+  }
+
+  /** Takes other servers for the next search for a path. */
+  setIceServers(iceServers) {
+    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /** Caller: looks for a new path after the old one failed. */

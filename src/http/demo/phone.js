@@ -6,6 +6,7 @@ import { Call } from '/demo/call.js';
 export class Phone extends EventTarget {
   #signaling;
   #log;
+  #ice;
   /** The `incoming_call` of the person we are calling ourselves at this moment (glare). */
   #crossing = null;
   /** Events that came while the server's answer to `call_initiate`, and so the call's id, was still on its way. */
@@ -14,10 +15,11 @@ export class Phone extends EventTarget {
   /** The call there is, or the last one as long as nobody has dismissed it. */
   call = null;
 
-  constructor({ signaling, log }) {
+  constructor({ signaling, log, ice }) {
     super();
     this.#signaling = signaling;
     this.#log = log;
+    this.#ice = ice;
     signaling.addEventListener('state', () => {
       // Another tab has taken this device over, and with it everything the server sends.
       if (signaling.state === 'replaced') this.call?.finish('displaced', 'me');
@@ -43,6 +45,7 @@ export class Phone extends EventTarget {
   }
 
   #receive(name, payload) {
+    if (name === 'ice_servers') this.call?.onIceServers(payload.iceServers);
     if (!payload?.callId) return;
     if (name === 'incoming_call') {
       this.#ring(payload);
@@ -120,7 +123,7 @@ export class Phone extends EventTarget {
   }
 
   #newCall(direction, peer, type) {
-    return new Call({ signaling: this.#signaling, log: this.#log, direction, peer, type });
+    return new Call({ signaling: this.#signaling, log: this.#log, ice: this.#ice, direction, peer, type });
   }
 
   #whoIs(userId) {

@@ -1,0 +1,145 @@
+//! The settings of STUN and TURN: which servers there are, in which region, and what their users show them.
+
+use super::problem::shortened;
+use super::reader::{Reader, comma_list};
+use super::{IceConfig, SecretFile, TurnCredentials, TurnRegion};
+
+/// Longest name of a region, in characters.
+const REGION_CHARS_MAX: usize = 32;
+
+/// The STUN and TURN settings.
+pub(super) fn ice_config(reader: &mut Reader, warnings: &mut Vec<String>) -> IceConfig {
+    let stun = |text: &str, _| has_scheme(text, &["stun:", "stuns:"]).then(|| text.to_owned());
+    IceConfig {
+        stun_url: reader.parsed("STUN_SERVER_URL", stun).unwrap_or_default(),
+        turn_urls: reader.parsed("TURN_SERVER_URL", |text, _| turn_urls(text)).unwrap_or_default(),
+        turn_regions: regions(reader),
+        turn: credentials(reader, warnings),
+        turn_ttl: reader.duration("TURN_TTL"),
+        public: reader.flag("ICE_SERVERS_PUBLIC"),
+    }
+}
+
+fn has_scheme(url: &str, schemes: &[&str]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn is_turn(url: &str) -> bool {
+    has_scheme(url, &["turn:", "turns:"])
+}
+
+fn turn_urls(text: &str) -> Option<Vec<String>> {
+    let urls: Vec<String> = comma_list(text).map(str::to_owned).collect();
+    (!urls.is_empty() && urls.iter().all(|url| is_turn(url))).then_some(urls)
+}
+
+/// The regions; each that cannot be read is noted, and left out.
+fn regions(reader: &mut Reader) -> Vec<TurnRegion> {
+    const NAME: &str = "TURN_REGIONS";
+    let Some(text) = reader.text(NAME) else { return Vec::new() };
+    if !reader.is_given("TURN_SERVER_URL") {
+        reader.conflict(
+            NAME,
+            "is set without TURN_SERVER_URL, the servers of clients that name no region or another one",
+        );
+    }
+    let mut regions: Vec<TurnRegion> = Vec::new();
+    let mut count = 0;
+    for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
+        count += 1;
+        match region(item) {
+            Ok(region) if regions.iter().any(|other| other.name == region.name) => {
+                reader.conflict(NAME, format!("region {:?} is there twice", region.name));
+            }
+            Ok(region) => regions.push(region),
+            Err(reason) => reader.conflict(NAME, reason),
+        }
+    }
+    if count == 0 {
+        reader.conflict(NAME, "names no region");
+    }
+    regions
+}
+
+/// One region, as `eu=turn:a.example.org,turns:a.example.org`; or what is wrong with it.
+fn region(item: &str) -> Result<TurnRegion, String> {
+    let is_name = |name: &str| {
+        let chars = name.chars().count();
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=REGION_CHARS_MAX).contains(&chars) && name.chars().all(fits)
+    };
+    let Some((name, urls)) = item.split_once('=').map(|(name, urls)| (name.trim(), urls)).filter(|(n, _)| is_name(n))
+    else {
+        return Err(format!(
+            "{:?} does not begin with the name of a region, letters, digits, - and _, and an equals sign",
+            shortened(item)
+        ));
+    };
+    if let Some(bad) = comma_list(urls).find(|url| !is_turn(url)) {
+        return Err(format!("region {name:?} has {:?}, which does not start with turn: or turns:", shortened(bad)));
+    }
+    let urls = turn_urls(urls).ok_or_else(|| format!("region {name:?} has no URL"))?;
+    Ok(TurnRegion { name: name.to_ascii_lowercase(), urls })
+}
+
+fn credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentials {
+    const PARTS: [&str; 4] = ["TURN_USERNAME", "TURN_CREDENTIAL", "TURN_STATIC_SECRET", "TURN_STATIC_SECRET_FILE"];
+    let any = PARTS.iter().any(|name| reader.is_given(name));
+    match (reader.is_given("TURN_SERVER_URL"), any) {
+        (true, false) => warnings.push(
+            "TURN_SERVER_URL is ignored: browsers refuse a TURN server without credentials, \
+             set TURN_STATIC_SECRET or TURN_USERNAME and TURN_CREDENTIAL"
+                .into(),
+        ),
+        (false, true) => {
+            for name in PARTS {
+                if reader.is_given(name) {
+                    reader.conflict(name, "is set without TURN_SERVER_URL");
+                }
+            }
+        }
+        (true, true) | (false, false) => {}
+    }
+    let [username, credential, ..] = PARTS.map(|name| reader.text(name));
+    let secret = secret(reader);
+    if secret.is_some() && username.is_some() && credential.is_some() {
+        warnings.push("TURN_USERNAME and TURN_CREDENTIAL are ignored beside TURN_STATIC_SECRET".into());
+    }
+    match (username, credential, secret) {
+        (Some(_), None, _) => {
+            reader.conflict("TURN_USERNAME", "is set without TURN_CREDENTIAL");
+            TurnCredentials::None
+        }
+        (None, Some(_), _) => {
+            reader.conflict("TURN_CREDENTIAL", "is set without TURN_USERNAME");
+            TurnCredentials::None
+        }
+        (_, _, Some(secret)) => secret,
+        (Some(username), Some(credential), None) => TurnCredentials::Static { username, credential: credential.into() },
+        (None, None, None) => TurnCredentials::None,
+    }
+}
+
+/// The secret that signs, where it is given or in a file.
+fn secret(reader: &mut Reader) -> Option<TurnCredentials> {
+    const FILE: &str = "TURN_STATIC_SECRET_FILE";
+    let given = reader.text("TURN_STATIC_SECRET");
+    let Some(file) = reader.text(FILE).map(|path| SecretFile(path.into())) else {
+        return given.map(|secret| TurnCredentials::Secret { secret: secret.into(), file: None });
+    };
+    if given.is_some() {
+        reader.conflict(FILE, "is set beside TURN_STATIC_SECRET; only one of them may hold the secret");
+        return None;
+    }
+    match file.read() {
+        Ok(secret) => Some(TurnCredentials::Secret { secret, file: Some(file) }),
+        Err(error) => {
+            reader.conflict(FILE, error.to_string());
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

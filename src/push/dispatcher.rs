@@ -1,0 +1,235 @@
+//! Takes what devices are to be told, without ever keeping a call waiting, and tells them: by which service, in which order, and
+//! what follows when a token turns out to be dead.
+//!
+//! ```text
+//! wake ──► queue ──► look the devices up ──► each device: first service that carries it and has a token ──► lane ──► service
+//!          4096      64 at once              (the next one, if that token is dead)                          4096, 64 at once
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::call::Wake;
+use crate::clock::Clock;
+use crate::ids::{PushTokens, UserId};
+use crate::push::alarm::Alarm;
+use crate::push::backoff::pause;
+use crate::push::counts::{Count, Fate};
+use crate::push::lane::{End, Errand, Lane, Surroundings};
+use crate::push::underway::{Ringing, Underway};
+use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusToken, Wakeup};
+
+/// Wakeups that wait to be looked at. What comes beyond that is dropped.
+const QUEUE: usize = 4096;
+/// Users whose devices are looked up at once.
+const LOOKUPS: usize = 64;
+/// How often that is tried.
+const LOOKUP_ATTEMPTS: u32 = 4;
+
+/// What an operator may choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a call rings.
+    pub ring_timeout: Duration,
+    /// Whether devices that are connected are left out.
+    pub skip_online: bool,
+}
+
+/// Wakes devices by push services.
+pub struct Dispatcher {
+    queue: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
+}
+
+/// What works the queue off.
+pub struct Worker {
+    queue: mpsc::Receiver<Job>,
+    desk: Arc<Desk>,
+}
+
+/// How many messages there were, and what became of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// By provider, kind and outcome.
+    pub messages: Vec<Count>,
+    /// Wakeups that found the queue full.
+    pub queue_full: u64,
+    /// Wakeups whose devices could not be looked up.
+    pub not_looked_up: u64,
+}
+
+struct Job {
+    wakeup: Wakeup,
+    /// Of a ring: it is under way.
+    ringing: Option<Ringing>,
+    /// Of everything else: the end of the ring, if that is under way here.
+    after: Option<CancellationToken>,
+}
+
+/// What is known to both ends of the queue.
+struct Desk {
+    /// The services, those first that are to be tried first.
+    lanes: Vec<Lane>,
+    around: Surroundings,
+    settings: Settings,
+    status_token: StatusToken,
+    underway: Underway,
+    queue_full: AtomicU64,
+    not_looked_up: AtomicU64,
+}
+
+impl Dispatcher {
+    /// A dispatcher for `providers`, those first that are to be tried first, and what has to run for it.
+    pub fn new(
+        settings: Settings,
+        providers: Vec<Arc<dyn Provider>>,
+        recipients: Arc<dyn Recipients>,
+        status_token: StatusToken,
+        clock: Clock,
+    ) -> (Arc<Self>, Worker) {
+        let desk = Arc::new(Desk {
+            lanes: providers.into_iter().map(Lane::new).collect(),
+            around: Surroundings { recipients, alarm: Alarm::default(), clock },
+            settings,
+            status_token,
+            underway: Underway::default(),
+            queue_full: AtomicU64::default(),
+            not_looked_up: AtomicU64::default(),
+        });
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Arc::new(Self { queue: sender, desk: desk.clone() }), Worker { queue: receiver, desk })
+    }
+
+    /// The counts so far.
+    pub fn snapshot(&self) -> Snapshot {
+        let Desk { lanes, queue_full, not_looked_up, .. } = &*self.desk;
+        Snapshot {
+            messages: lanes.iter().flat_map(|lane| lane.counts.snapshot(lane.provider.name())).collect(),
+            queue_full: queue_full.load(Ordering::Relaxed),
+            not_looked_up: not_looked_up.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Push for Dispatcher {
+    fn can_reach(&self, tokens: &PushTokens) -> bool {
+        self.desk.lanes_for(Kind::Ring).any(|lane| tokens.of(lane.provider.token_kind()).is_some())
+    }
+
+    fn wake(&self, wakeup: Wakeup) {
+        let call = wakeup.call.id;
+        let (ringing, after) = match &wakeup.wake {
+            Wake::Ring => (Some(self.desk.underway.begin(call)), None),
+            Wake::Stop { .. } | Wake::Missed => (None, self.desk.underway.stop(call)),
+        };
+        match self.queue.try_send(Job { wakeup, ringing, after }) {
+            // Closed when the node has stopped.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                self.desk.queue_full.fetch_add(1, Ordering::Relaxed);
+                self.desk.complain("the queue is full; some devices are not woken");
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Works the queue off until `stopping`, then what is left of it, without waiting for services that do not answer.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        let tasks = TaskTracker::new();
+        loop {
+            // Waits for a wakeup, or for the end; at the end the queue is emptied.
+            let job = tokio::select! {
+                biased;
+                job = self.queue.recv() => job,
+                () = stopping.cancelled() => None,
+            };
+            // Closed by nobody.
+            let (Some(job), Ok(lookup)) = (job, lookups.clone().acquire_owned().await) else {
+                break;
+            };
+            tasks.spawn(self.desk.clone().serve(job, lookup, stopping.clone()));
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+impl Desk {
+    async fn serve(self: Arc<Self>, job: Job, lookup: OwnedSemaphorePermit, stopping: CancellationToken) {
+        let Job { wakeup, ringing, after } = job;
+        let Settings { ring_timeout, skip_online } = self.settings;
+        let now = self.around.clock.now();
+        let Some(message) = Message::new(&wakeup, now, ring_timeout, &self.status_token) else {
+            return;
+        };
+        let Some(mut recipients) = self.look_up(&wakeup.user).await else {
+            self.not_looked_up.fetch_add(1, Ordering::Relaxed);
+            self.complain("devices cannot be looked up; some are not woken");
+            return;
+        };
+        drop(lookup);
+        let except = match &wakeup.wake {
+            Wake::Stop { except, .. } => except.as_ref(),
+            Wake::Ring | Wake::Missed => None,
+        };
+        recipients.retain(|recipient| Some(&recipient.device) != except && !(skip_online && recipient.is_connected));
+        let over = ringing.as_ref().map(|ringing| ringing.over().clone());
+        let errand = Errand { message, over, after, stopping };
+        join_all(recipients.iter().map(|recipient| self.tell(&errand, &wakeup.user, recipient))).await;
+        // Ends here, or wherever this is given up: from then on its end may be told.
+        drop(ringing);
+    }
+
+    /// Tells one device, by the first service that can; by the next one if that certainly did not reach it.
+    async fn tell(&self, errand: &Errand, user: &UserId, recipient: &Recipient) {
+        for lane in self.lanes_for(errand.message.kind) {
+            let kind = lane.provider.token_kind();
+            let Some(token) = recipient.tokens.of(kind) else {
+                continue;
+            };
+            let End { fate, since } = lane.deliver(errand, token, &self.around).await;
+            match fate {
+                Fate::TokenDead if since.is_none_or(|since| recipient.seen_at < since) => {
+                    self.around.recipients.forget(user, &recipient.device, kind, token).await;
+                }
+                Fate::TokenDead | Fate::Refused => {}
+                Fate::Sent | Fate::Retried | Fate::GivenUp | Fate::CalledOff | Fate::Dropped => return,
+            }
+        }
+    }
+
+    fn lanes_for(&self, kind: Kind) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().filter(move |lane| lane.provider.carries(kind))
+    }
+
+    /// The devices of `user`; `None` if they cannot be looked up, however often it is tried.
+    async fn look_up(&self, user: &UserId) -> Option<Vec<Recipient>> {
+        for attempt in 0..LOOKUP_ATTEMPTS {
+            if let Ok(recipients) = self.around.recipients.of(user).await {
+                return Some(recipients);
+            }
+            if attempt + 1 < LOOKUP_ATTEMPTS {
+                tokio::time::sleep(pause(attempt, None, rand::random())).await;
+            }
+        }
+        None
+    }
+
+    fn complain(&self, why: &'static str) {
+        if let Some(times) = self.around.alarm.raise("all", why, self.around.clock.now()) {
+            tracing::warn!(times, "push: {why}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The way to one push service: how many messages are on it, whether it is worth asking, and when it is asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::ids::PushToken;
+use crate::push::alarm::Alarm;
+use crate::push::backoff::pause;
+use crate::push::breaker::{Admission, Breaker, Change};
+use crate::push::counts::{Counts, Fate};
+use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
+
+/// Requests to a service at once: below the 100 streams that services allow on one connection.
+const SLOTS: usize = 64;
+/// Messages on the way, those included that wait. What comes beyond that is dropped.
+const MESSAGES_MAX: usize = 4096;
+/// An attempt is a request or two, and perhaps one for an access token.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
+/// For so long a call that rang is taken to ring still.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
+
+/// One service, and everything that is on the way to it.
+pub(super) struct Lane {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) counts: Counts,
+    breaker: Breaker,
+    /// The breaker has changed its mind.
+    changed: Notify,
+    slots: Semaphore,
+    room: Semaphore,
+}
+
+/// A message, and what ends the efforts for it.
+pub(super) struct Errand {
+    pub(super) message: Message,
+    /// The call rings no more, so that this message is called off.
+    pub(super) over: Option<CancellationToken>,
+    /// What has to be at its end before this message is sent.
+    pub(super) after: Option<CancellationToken>,
+    /// The node stops: what can be sent at once is sent, nothing waits.
+    pub(super) stopping: CancellationToken,
+}
+
+/// What became of a message to one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) fate: Fate,
+    /// Since when a dead token is dead, if the service knows.
+    pub(super) since: Option<Timestamp>,
+}
+
+/// What a lane is told by others.
+pub(super) struct Surroundings {
+    pub(super) recipients: Arc<dyn Recipients>,
+    pub(super) alarm: Alarm,
+    pub(super) clock: Clock,
+}
+
+impl Lane {
+    pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
+        Self {
+            provider,
+            counts: Counts::default(),
+            breaker: Breaker::default(),
+            changed: Notify::new(),
+            slots: Semaphore::new(SLOTS),
+            room: Semaphore::new(MESSAGES_MAX),
+        }
+    }
+
+    /// Sends a message to one token, as often as it takes, for as long as it is of use.
+    pub(super) async fn deliver(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
+        let end = self.attempts(errand, token, around).await;
+        let Message { kind, call, .. } = errand.message;
+        self.counts.note(kind, end.fate);
+        tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
+        end
+    }
+
+    async fn attempts(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
+        let ended = |fate| End { fate, since: None };
+        let Ok(_room) = self.room.try_acquire() else {
+            self.raise("there are too many messages; some are dropped", around);
+            return ended(Fate::Dropped);
+        };
+        if let Some(after) = &errand.after {
+            after.cancelled().await;
+        }
+        // The call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
+        let mut believed_until = around.clock.now().plus(BELIEVED_FOR);
+        for attempt in 0..errand.message.attempts {
+            let slot = match self.turn(errand, believed_until, around).await {
+                Ok(slot) => slot,
+                Err(fate) => return ended(fate),
+            };
+            let sending = self.provider.send(&errand.message, token);
+            let outcome = tokio::time::timeout(ATTEMPT_TIMEOUT, sending).await;
+            let outcome = outcome.unwrap_or(Outcome::later("no answer in time", None));
+            drop(slot);
+            self.note(outcome, around);
+            let after = match outcome {
+                Outcome::Sent => return ended(Fate::Sent),
+                Outcome::TokenDead { since, .. } => return End { fate: Fate::TokenDead, since },
+                Outcome::Refused { .. } => return ended(Fate::Refused),
+                Outcome::Retry { after, .. } => after,
+            };
+            let pause = pause(attempt, after, rand::random());
+            let is_last = attempt + 1 == errand.message.attempts;
+            if is_last || around.clock.now().plus(pause) >= errand.message.tried_until {
+                return ended(Fate::GivenUp);
+            }
+            self.counts.note(errand.message.kind, Fate::Retried);
+            if let Err(fate) = errand.patiently(tokio::time::sleep(pause), around.clock).await {
+                return ended(fate);
+            }
+            believed_until = Timestamp::default();
+        }
+        ended(Fate::GivenUp)
+    }
+
+    /// Waits until this message may be sent: until there is a slot, and the service is worth asking.
+    async fn turn(
+        &self,
+        errand: &Errand,
+        believed_until: Timestamp,
+        around: &Surroundings,
+    ) -> Result<SemaphorePermit<'_>, Fate> {
+        // Before looking at the breaker, so that no change is missed.
+        loop {
+            let changed = self.changed.notified();
+            // Closed by nobody.
+            let slot = errand.within(self.slots.acquire(), around.clock).await?.map_err(|_| Fate::Dropped)?;
+            let is_in_doubt = errand.message.kind == Kind::Ring && around.clock.now() >= believed_until;
+            if is_in_doubt && around.recipients.is_ringing(errand.message.call).await == Ok(false) {
+                return Err(Fate::CalledOff);
+            }
+            match self.breaker.admit(around.clock.now()) {
+                Admission::Go => return Ok(slot),
+                Admission::Wait(pause) => {
+                    drop(slot);
+                    // Waits for the next time the service is asked, or for what came of asking it.
+                    let wait = async {
+                        tokio::select! {
+                            () = tokio::time::sleep(pause) => {}
+                            () = changed => {}
+                        }
+                    };
+                    errand.patiently(wait, around.clock).await?;
+                }
+            }
+        }
+    }
+
+    /// Draws the consequences of an outcome for the service as a whole.
+    fn note(&self, outcome: Outcome, around: &Surroundings) {
+        let now = around.clock.now();
+        let provider = self.provider.name();
+        let change = match outcome {
+            Outcome::Retry { after, trouble: Trouble::Service(_) } => self.breaker.failed(now, after),
+            Outcome::Sent | Outcome::TokenDead { .. } | Outcome::Retry { .. } | Outcome::Refused { .. } => {
+                self.breaker.succeeded()
+            }
+        };
+        match (change, outcome) {
+            (Change::None, _) => {}
+            (Change::Opened, Outcome::Retry { trouble, .. }) => {
+                tracing::warn!(provider, why = trouble.why(), "a push service is left alone until it answers again");
+            }
+            (Change::Closed, _) => tracing::info!(provider, "a push service answers again"),
+            (Change::Opened | Change::Reopened, _) => {}
+        }
+        if change != Change::None {
+            self.changed.notify_waiters();
+        }
+        match outcome {
+            Outcome::Refused { why, alert: true } => self.raise(why, around),
+            Outcome::TokenDead { if_often: Some(why), .. } => {
+                if let Some(times) = around.alarm.suspect(provider, why, now) {
+                    tracing::error!(provider, times, "push: {why}");
+                }
+            }
+            Outcome::Refused { why, alert: false } => tracing::debug!(provider, why, "a push is refused"),
+            Outcome::Retry { trouble, .. } => {
+                tracing::debug!(provider, why = trouble.why(), "a push does not go through");
+            }
+            Outcome::Sent | Outcome::TokenDead { .. } => {}
+        }
+    }
+
+    fn raise(&self, why: &'static str, around: &Surroundings) {
+        let provider = self.provider.name();
+        if let Some(times) = around.alarm.raise(provider, why, around.clock.now()) {
+            tracing::error!(provider, times, "push: {why}");
+        }
+    }
+}
+
+impl Errand {
+    /// Waits for `future` while this message is of use.
+    async fn within<T>(&self, future: impl Future<Output = T>, clock: Clock) -> Result<T, Fate> {
+        let left = clock.now().until(self.message.tried_until);
+        if left.is_zero() {
+            return Err(Fate::GivenUp);
+        }
+        let over = async {
+            match &self.over {
+                Some(over) => over.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        // Waits for the first of the three.
+        tokio::select! {
+            biased;
+            () = over => Err(Fate::CalledOff),
+            done = future => Ok(done),
+            () = tokio::time::sleep(left) => Err(Fate::GivenUp),
+        }
+    }
+
+    /// The same, unless the node stops.
+    async fn patiently(&self, future: impl Future<Output = ()>, clock: Clock) -> Result<(), Fate> {
+        let unless_stopping = async {
+            // Waits for either.
+            tokio::select! {
+                () = future => Ok(()),
+                () = self.stopping.cancelled() => Err(Fate::GivenUp),
+            }
+        };
+        self.within(unless_stopping, clock).await?
+    }
+}

@@ -1,0 +1,587 @@
+// Push: who is woken, by what, how often, and what follows from the answers of the services; with a stand-in for those.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { apnsError, fcmError, html, startPushServices } from './push-services.mjs';
+import { NO_RATE_LIMITS, SECRET, eventually, phone, run, startNode, startServer, unique } from './support.mjs';
+
+const RING_TIMEOUT_MS = 45_000;
+
+let services;
+let server;
+before(async () => {
+  services = await startPushServices();
+  server = await startServer(envOf(services));
+});
+after(async () => {
+  await server.stop();
+  await services.stop();
+  assert.deepEqual(services.faults, [], 'real services would have refused this');
+});
+
+/** The settings of a server that pushes by `theirs`. */
+const envOf = (theirs, more = {}) => ({ ...NO_RATE_LIMITS, ...theirs.fcmEnv, ...theirs.apnsEnv, LOG_LEVEL: 'debug', ...more });
+
+/** Services and a server for one test alone. */
+async function house(t, more = {}) {
+  const theirs = await startPushServices();
+  const own = await startServer(envOf(theirs, more));
+  t.after(async () => {
+    await own.stop();
+    await theirs.stop();
+    assert.deepEqual(theirs.faults, []);
+  });
+  return { services: theirs, server: own };
+}
+
+const fcmToken = () => `fcm-${randomBytes(16).toString('hex')}`;
+const voipToken = () => randomBytes(32).toString('hex');
+
+/** A device that registered with `tokens` and has gone. */
+async function sleeper(t, where, { user = unique('bob'), ...tokens } = {}) {
+  const made = await phone(t, where, { user, register: false });
+  await made.register({ platform: tokens.apnsVoipToken ? 'ios' : 'android', ...tokens });
+  made.close();
+  return { user, device: made.device, ...tokens };
+}
+
+/** `caller` calls `user`; the ack. */
+async function call(caller, user, fields = {}) {
+  const answer = await caller.request('call_initiate', { calleeId: user, callType: 'video', ...fields });
+  assert.equal(answer.success, true, JSON.stringify(answer));
+  return answer;
+}
+
+/** How `user` can be reached, by a call that is ended at once. */
+async function reachability(caller, user) {
+  const answer = await call(caller, user);
+  await caller.request('call_end', { callId: answer.callId });
+  return answer.reachability;
+}
+
+const says = (where, pattern) => eventually(() => pattern.test(where.output.stdout), () => `no log line ${pattern}`);
+
+describe('what is sent', () => {
+  test('a ring says what the app needs, and ends with the call', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    const before = Date.now();
+    const { callId } = await call(alice, bob.user, { callerName: 'Alice', callerAvatar: 'https://example.org/a.png' });
+    const { fields, message, at } = await services.fcm.message(bob.fcmToken);
+    const { timestamp, expiresAt, statusToken, ...rest } = fields;
+    assert.deepEqual(rest, {
+      type: 'incoming_call', callId, callerId: alice.user, callerName: 'Alice', callerAvatar: 'https://example.org/a.png', callType: 'video',
+    });
+    assert.ok(Math.abs(Number(timestamp) - before) < 5000, timestamp);
+    assert.equal(Number(expiresAt) - Number(timestamp), RING_TIMEOUT_MS);
+    assert.equal(message.android.priority, 'HIGH');
+    const ttl = Number.parseInt(message.android.ttl, 10);
+    assert.ok(ttl >= 1 && ttl * 1000 <= Number(expiresAt) - at + 1000, `a TTL of ${ttl} s`);
+    assert.deepEqual(message.apns, {
+      headers: { 'apns-priority': '10', 'apns-expiration': String(Math.floor(Number(expiresAt) / 1000)) },
+      payload: { aps: { 'content-available': 1, sound: 'default' } },
+    });
+    const status = await fetch(`${server.url}/calls/${callId}/status`, { headers: { authorization: `Bearer ${statusToken}` } });
+    assert.equal((await status.json()).status, 'ringing');
+  });
+
+  test('a caller without a name is Unknown; a large message is cut', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    await call(alice, bob.user);
+    const { fields } = await services.fcm.message(bob.fcmToken);
+    assert.deepEqual([fields.callerName, fields.callerAvatar], ['Unknown', '']);
+    const carol = await sleeper(t, server, { fcmToken: fcmToken() });
+    await call(alice, carol.user, { callerName: 'Ä'.repeat(256), callerAvatar: '😀'.repeat(2048) });
+    const large = await services.fcm.message(carol.fcmToken);
+    assert.deepEqual([large.fields.callerName, large.fields.callerAvatar], ['Ä'.repeat(256), '']);
+  });
+
+  test('an iPhone is rung by PushKit alone, and hears of the end by FCM', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken(), apnsVoipToken: voipToken() });
+    const tablet = await sleeper(t, server, { user: bob.user, fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    const { callId } = await call(alice, bob.user, { callerName: 'Alice' });
+    const { fields, headers } = await services.apns.message(bob.apnsVoipToken);
+    const viaFcm = await services.fcm.message(tablet.fcmToken);
+    assert.deepEqual(fields, viaFcm.fields, 'both say the same');
+    assert.deepEqual([headers['apns-expiration'], headers['apns-collapse-id']], ['0', callId]);
+    await alice.request('call_end', { callId });
+    for (const { fcmToken: token } of [bob, tablet]) {
+      const stop = await services.fcm.message(token, 'call_cancelled');
+      assert.deepEqual([stop.fields.callId, stop.fields.reason], [callId, 'cancelled']);
+      assert.deepEqual(stop.message.android, { priority: 'HIGH', ttl: '45s' });
+      assert.equal(stop.message.apns.headers['apns-push-type'], 'background');
+      const missed = await services.fcm.message(token, 'call_missed');
+      assert.deepEqual(missed.message.android, { priority: 'NORMAL', ttl: '86400s' });
+      const { timestamp, missedAt, ...rest } = missed.fields;
+      assert.deepEqual(rest, { type: 'call_missed', callId, callerId: alice.user, callerName: 'Alice', callType: 'video' });
+      assert.ok(Number(missedAt) >= Number(timestamp) && missedAt === stop.fields.timestamp);
+    }
+    assert.equal(services.fcm.messages(bob.fcmToken).length, 0, 'not rung twice');
+    assert.deepEqual(services.apns.requests.filter(({ token }) => token === bob.apnsVoipToken).map((it) => it.fields.type), ['incoming_call']);
+  });
+
+  for (const [answer, reason] of [['call_accept', 'answered_elsewhere'], ['call_reject', 'declined_elsewhere']]) {
+    test(`${answer} on one device stops the others, and nobody has missed anything`, async (t) => {
+      const mobile = await phone(t, server, { user: unique('bob'), register: false });
+      const own = fcmToken();
+      await mobile.register({ fcmToken: own });
+      const tablet = await sleeper(t, server, { user: mobile.user, fcmToken: fcmToken() });
+      const alice = await phone(t, server);
+      const { callId, reachability: reached } = await call(alice, mobile.user);
+      assert.equal(reached, 'online');
+      await Promise.all([own, tablet.fcmToken].map((token) => services.fcm.message(token)));
+      await mobile.request(answer, { callId });
+      const stop = await services.fcm.message(tablet.fcmToken, 'call_cancelled');
+      assert.equal(stop.fields.reason, reason);
+      await alice.request('call_end', { callId });
+      // Whatever else there was to say has been said when the next call is over.
+      const next = await call(alice, mobile.user);
+      await alice.request('call_end', { callId: next.callId });
+      await Promise.all([own, tablet.fcmToken].map((token) => services.fcm.message(token, 'call_missed')));
+      const told = (token) => services.fcm.requests.filter((it) => it.token === token && it.fields.callId === callId).map((it) => it.fields.type);
+      assert.deepEqual([told(own), told(tablet.fcmToken)], [['incoming_call'], ['incoming_call', 'call_cancelled']]);
+    });
+  }
+
+  test('a call that nobody answers stops and is missed', async (t) => {
+    const { services: theirs, server: own } = await house(t, { CALL_RING_TIMEOUT: '700' });
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    const { callId } = await call(alice, bob.user);
+    const ringing = await theirs.fcm.message(bob.fcmToken);
+    assert.equal(ringing.message.android.ttl, '1s');
+    await alice.take('call_timeout');
+    const stop = await theirs.fcm.message(bob.fcmToken, 'call_cancelled');
+    assert.deepEqual([stop.fields.callId, stop.fields.reason], [callId, 'timeout']);
+    await theirs.fcm.message(bob.fcmToken, 'call_missed');
+  });
+
+  test('connected devices are left out where that is wanted', async (t) => {
+    const { services: theirs, server: own } = await house(t, { PUSH_SKIP_ONLINE: 'true' });
+    const bob = await phone(t, own, { register: false });
+    const token = fcmToken();
+    await bob.register({ fcmToken: token });
+    const tablet = await sleeper(t, own, { user: bob.user, fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    await eventually(async () => {
+      const { callId } = await call(alice, bob.user);
+      await alice.request('call_end', { callId });
+      return theirs.fcm.messages(tablet.fcmToken).length > 0;
+    }, 'the device that is gone is never pushed');
+    assert.deepEqual(theirs.fcm.requests.filter((it) => it.token === token), []);
+  });
+});
+
+describe('a cold start', () => {
+  test('the push wakes the app, which registers, rings and answers', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    await eventually(async () => (await reachability(alice, bob.user)) === 'push', 'the device is not seen to be away');
+    const { callId, reachability: reached } = await call(alice, bob.user);
+    assert.equal(reached, 'push');
+    await services.fcm.take((it) => it.token === bob.fcmToken && it.fields.type === 'incoming_call' && it.fields.callId === callId);
+    const woken = await phone(t, server, { user: bob.user, device: bob.device });
+    await woken.take('incoming_call', (event) => event.callId === callId);
+    assert.equal((await woken.request('call_accept', { callId })).success, true);
+    await alice.take('call_accept', (event) => event.callId === callId);
+  });
+
+  test('a token that another user registers leaves the first', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const carol = await sleeper(t, server, { user: unique('carol'), fcmToken: bob.fcmToken });
+    const alice = await phone(t, server);
+    assert.equal(await reachability(alice, bob.user), 'none');
+    const { callId } = await call(alice, carol.user);
+    await services.fcm.take((it) => it.token === bob.fcmToken && it.fields.callId === callId);
+    assert.ok(services.fcm.messages(bob.fcmToken).every(({ fields }) => fields.callId === callId));
+  });
+});
+
+describe('services that are slow or gone', () => {
+  test('the ack of call_initiate and the callee who is connected wait for no service', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    theirs.fcm.otherwise = 'hang';
+    theirs.access.otherwise = 'hang';
+    const bob = await phone(t, own, { register: false });
+    await bob.register({ fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    const times = [];
+    for (let round = 0; round < 20; round++) {
+      const started = performance.now();
+      const { callId } = await call(alice, bob.user);
+      await bob.take('incoming_call', (event) => event.callId === callId);
+      const took = performance.now() - started;
+      assert.ok(took < 1000, `${took} ms`);
+      times.push(took);
+      await alice.request('call_end', { callId });
+    }
+    t.diagnostic(`answered and rung within ${Math.max(...times).toFixed(1)} ms while the services hang`);
+    await theirs.access.take(() => true);
+    assert.equal(theirs.fcm.requests.length, 0, 'there is no access token yet');
+  });
+
+  test('a ring that fails is tried while the call rings, and not afterwards', async (t) => {
+    const { services: theirs, server: own } = await house(t, { CALL_RING_TIMEOUT: '2500' });
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    const down = fcmError(503, { word: 'UNAVAILABLE', code: 'UNAVAILABLE' });
+    theirs.fcm.answer(bob.fcmToken, down, down, down, down, down, down, down, down);
+    const { callId } = await call(alice, bob.user);
+    await alice.take('call_timeout', ({ callId: id }) => id === callId);
+    const rings = () => theirs.fcm.messages(bob.fcmToken).filter(({ fields }) => fields.callId === callId);
+    assert.ok(rings().length >= 3, `${rings().length} attempts`);
+    for (const { at, fields } of rings()) assert.ok(at <= Number(fields.expiresAt) + 100, 'after it stopped ringing');
+    theirs.fcm.scripts.delete(bob.fcmToken);
+    await theirs.fcm.message(bob.fcmToken, 'call_missed');
+    const count = rings().length;
+    const other = await call(alice, bob.user);
+    await alice.take('call_timeout', ({ callId: id }) => id === other.callId);
+    assert.equal(rings().length, count, 'the first call was rung after its end');
+  });
+
+  test('a ring that fails is not tried again once the caller has hung up, on whichever node', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    const down = fcmError(503, { word: 'UNAVAILABLE', code: 'UNAVAILABLE', retryAfter: 1 });
+    services.fcm.answer(bob.fcmToken, down);
+    const { callId } = await call(alice, bob.user);
+    await services.fcm.message(bob.fcmToken);
+    // By another connection, which may be to another node.
+    const desk = await phone(t, server, { user: alice.user });
+    await desk.request('call_end', { callId });
+    await services.fcm.message(bob.fcmToken, 'call_missed');
+    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}CalledOff`));
+    assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
+  });
+
+  test('a stop follows the ring that is still on its way', async (t) => {
+    const { services: theirs, server: own } = await house(t, {});
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    theirs.fcm.answer(bob.fcmToken, 'hang');
+    const { callId } = await call(alice, bob.user);
+    await theirs.fcm.message(bob.fcmToken);
+    await alice.request('call_end', { callId });
+    const other = await sleeper(t, own, { fcmToken: fcmToken() });
+    const next = await call(alice, other.user);
+    await theirs.fcm.message(other.fcmToken);
+    await alice.request('call_end', { callId: next.callId });
+    await theirs.fcm.message(other.fcmToken, 'call_missed');
+    assert.equal(theirs.fcm.messages(bob.fcmToken, 'call_cancelled').length, 0, 'the stop overtook the ring');
+    theirs.fcm.release();
+    await theirs.fcm.message(bob.fcmToken, 'call_cancelled');
+  });
+
+  test('a service that is down is left alone, and asked again when it is back', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    theirs.fcm.otherwise = html(502);
+    const bobs = await Promise.all(Array.from({ length: 24 }, () => sleeper(t, own, { fcmToken: fcmToken() })));
+    const callers = await Promise.all(bobs.map(() => phone(t, own)));
+    await Promise.all(bobs.map((bob, n) => call(callers[n], bob.user)));
+    await says(own, /a push service is left alone/);
+    theirs.fcm.otherwise = undefined;
+    await says(own, /a push service answers again/);
+    const isRung = ({ fcmToken: token }) => theirs.fcm.messages(token).some(({ answered }) => answered === 200);
+    await eventually(() => bobs.every(isRung), 'not all are rung when the service is back', 20_000);
+  });
+
+  for (const how of ['drop', 'close']) {
+    test(`a request that is lost (${how}) is made again`, async (t) => {
+      const bob = await sleeper(t, server, { fcmToken: fcmToken(), apnsVoipToken: voipToken() });
+      const carol = await sleeper(t, server, { fcmToken: fcmToken() });
+      const alice = await phone(t, server);
+      services.apns.answer(bob.apnsVoipToken, how);
+      services.fcm.answer(carol.fcmToken, how);
+      await call(alice, bob.user);
+      for (let attempt = 0; attempt < 2; attempt++) await services.apns.message(bob.apnsVoipToken);
+      await call(alice, carol.user);
+      for (let attempt = 0; attempt < 2; attempt++) await services.fcm.message(carol.fcmToken);
+    });
+  }
+});
+
+describe('encrypted services', () => {
+  test('are spoken to by HTTP/2 over TLS, in production, and not when nobody vouches for them', async (t) => {
+    const theirs = await startPushServices({ isEncrypted: true });
+    t.after(() => theirs.stop());
+    const production = { NODE_ENV: 'production', BACKPLANE: 'embedded', LOG_FORMAT: 'text' };
+    const trustful = await startNode(envOf(theirs, { ...production, ...theirs.trustEnv }));
+    t.after(() => trustful.stop());
+    const bob = await sleeper(t, trustful, { fcmToken: fcmToken() });
+    const carol = await sleeper(t, trustful, { apnsVoipToken: voipToken() });
+    await call(await phone(t, trustful), bob.user);
+    await call(await phone(t, trustful), carol.user);
+    await Promise.all([theirs.fcm.message(bob.fcmToken), theirs.apns.message(carol.apnsVoipToken)]);
+    assert.deepEqual(theirs.faults, []);
+    const wary = await startNode(envOf(theirs, production));
+    t.after(() => wary.stop());
+    const dave = await sleeper(t, wary, { fcmToken: fcmToken() });
+    await call(await phone(t, wary), dave.user);
+    await says(wary, /a push does not go through.*is its certificate trusted/);
+    assert.equal(theirs.fcm.messages(dave.fcmToken).length, 0);
+  });
+
+  test('unencrypted ones elsewhere, and keys that are none, stop the start without a word of them', async () => {
+    const secret = { JWT_SECRET: SECRET, NODE_ENV: 'production', BACKPLANE: 'embedded' };
+    const elsewhere = { ...services.fcmEnv, ...services.apnsEnv, FCM_ENDPOINT: 'http://push.example.org', APNS_ENDPOINT: 'http://192.0.2.1' };
+    const refused = await run(['check-config'], { ...secret, ...elsewhere });
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /^FCM_ENDPOINT: got/m);
+    assert.match(refused.stderr, /^APNS_ENDPOINT: got/m);
+    const swapped = { FIREBASE_PRIVATE_KEY_PATH: services.apnsEnv.APNS_KEY_PATH, APNS_KEY_PATH: services.fcmEnv.FIREBASE_PRIVATE_KEY_PATH };
+    const { code, stderr } = await run(['check-config'], { ...secret, ...services.apnsEnv, ...swapped });
+    assert.equal(code, 2);
+    assert.match(stderr, /^FIREBASE_PRIVATE_KEY_PATH: the file is no JSON$/m);
+    assert.match(stderr, /^APNS_KEY_PATH: the file holds no P-256 key in PKCS #8$/m);
+    for (const word of services.secrets()) assert.ok(!stderr.includes(word));
+  });
+});
+
+describe('access tokens', () => {
+  const CALLS = 50;
+
+  test(`${CALLS} calls at once fetch one, and one more when it is revoked`, async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    const bobs = await Promise.all(Array.from({ length: CALLS }, () => sleeper(t, own, { fcmToken: fcmToken() })));
+    const callers = await Promise.all(bobs.map(() => phone(t, own)));
+    const nodes = own.nodes.length;
+    const ringAll = async () => {
+      const answers = await Promise.all(bobs.map((bob, n) => call(callers[n], bob.user)));
+      await Promise.all(bobs.map((bob, n) => theirs.fcm.take((it) => it.isKnown && it.token === bob.fcmToken && it.fields.callId === answers[n].callId)));
+      return answers;
+    };
+    const answers = await ringAll();
+    assert.ok(theirs.access.requests.length <= nodes, `${theirs.access.requests.length} access tokens for ${nodes} nodes`);
+    await Promise.all(answers.map(({ callId }, n) => callers[n].request('call_end', { callId })));
+    await Promise.all(bobs.map((bob) => theirs.fcm.message(bob.fcmToken, 'call_missed')));
+    theirs.revoke();
+    await ringAll();
+    assert.ok(theirs.access.requests.length <= 2 * nodes, `${theirs.access.requests.length} access tokens for ${nodes} nodes`);
+    assert.ok(theirs.fcm.requests.some(({ isKnown }) => !isKnown), 'the revoked one was tried');
+    t.diagnostic(`${theirs.access.requests.length} access tokens, ${theirs.fcm.requests.length} messages over ${new Set(theirs.fcm.requests.map(({ session }) => session)).size} connections`);
+  });
+
+  test('an account that is refused is for an operator, a token endpoint in trouble is asked again', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    const alice = await phone(t, own);
+    theirs.access.answer(undefined, { status: 503, headers: {}, body: '' }, 'drop');
+    await call(alice, bob.user);
+    await theirs.fcm.message(bob.fcmToken, 'incoming_call', 15_000);
+    theirs.revoke();
+    const invalid = { status: 400, headers: {}, body: { error: 'invalid_grant' } };
+    theirs.access.answer(undefined, invalid, invalid, invalid, invalid);
+    await reachability(alice, bob.user);
+    await says(own, /ERROR.*the service account is refused/);
+  });
+});
+
+describe('what the answers of FCM mean', () => {
+  const invalid = { word: 'INVALID_ARGUMENT', code: 'INVALID_ARGUMENT' };
+  const FORGOTTEN = [
+    ['UNREGISTERED', fcmError(404, { word: 'NOT_FOUND', code: 'UNREGISTERED' })],
+    ['INVALID_ARGUMENT about the token', fcmError(400, { ...invalid, field: 'message.token' })],
+    ['SENDER_ID_MISMATCH', fcmError(403, { word: 'PERMISSION_DENIED', code: 'SENDER_ID_MISMATCH' })],
+  ];
+  for (const [name, answer] of FORGOTTEN) {
+    test(`${name}: the token is forgotten, the other device is rung`, async (t) => {
+      const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+      const tablet = await sleeper(t, server, { user: bob.user, fcmToken: fcmToken() });
+      const alice = await phone(t, server);
+      services.fcm.answer(bob.fcmToken, answer);
+      const { callId } = await call(alice, bob.user);
+      await Promise.all([bob, tablet].map((it) => services.fcm.message(it.fcmToken)));
+      await says(server, new RegExp(`a dead push token is forgotten.*${bob.device}`));
+      await alice.request('call_end', { callId });
+      const next = await call(alice, bob.user);
+      await services.fcm.take((it) => it.token === tablet.fcmToken && it.fields.type === 'incoming_call' && it.fields.callId === next.callId);
+      assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
+    });
+  }
+
+  const KEPT = [
+    ['INVALID_ARGUMENT about something else', fcmError(400, { ...invalid, field: 'message.data[0]' }), /does not understand a message/],
+    ['PERMISSION_DENIED', fcmError(403, { word: 'PERMISSION_DENIED' }), /may not send messages for this project/],
+    ['no such project', fcmError(404, { word: 'NOT_FOUND' }), /no such project/],
+    ['THIRD_PARTY_AUTH_ERROR', fcmError(401, { word: 'UNAUTHENTICATED', code: 'THIRD_PARTY_AUTH_ERROR' }), /in the Firebase console is wrong/],
+  ];
+  for (const [name, answer, line] of KEPT) {
+    test(`${name}: it is said, and the token stays`, async (t) => {
+      const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+      const alice = await phone(t, server);
+      services.fcm.answer(bob.fcmToken, answer);
+      const { callId } = await call(alice, bob.user);
+      await services.fcm.message(bob.fcmToken);
+      await says(server, new RegExp(`ERROR.*${line.source}`));
+      await alice.request('call_end', { callId });
+      await call(alice, bob.user);
+      await services.fcm.message(bob.fcmToken);
+    });
+  }
+
+  test('401 twice: the access token is renewed once, then it is said', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    services.fcm.answer(bob.fcmToken, fcmError(401, { word: 'UNAUTHENTICATED' }), fcmError(401, { word: 'UNAUTHENTICATED' }));
+    const fetched = services.access.requests.length;
+    await call(alice, bob.user);
+    await says(server, /ERROR.*takes no access token of this service account/);
+    assert.equal(services.access.requests.length, fetched + 1);
+    assert.equal(services.fcm.messages(bob.fcmToken).length, 2);
+  });
+
+  const RETRIED = [
+    ['UNAVAILABLE', fcmError(503, { word: 'UNAVAILABLE', code: 'UNAVAILABLE' })],
+    ['INTERNAL', fcmError(500, { word: 'INTERNAL', code: 'INTERNAL' })],
+    ['HTML 502', html(502)],
+    ['QUOTA_EXCEEDED with Retry-After', fcmError(429, { word: 'RESOURCE_EXHAUSTED', code: 'QUOTA_EXCEEDED', retryAfter: 1 })],
+  ];
+  for (const [name, answer] of RETRIED) {
+    test(`${name}: the ring is tried again`, async (t) => {
+      const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+      const alice = await phone(t, server);
+      services.fcm.answer(bob.fcmToken, answer);
+      await call(alice, bob.user);
+      const [first, second] = [await services.fcm.message(bob.fcmToken), await services.fcm.message(bob.fcmToken)];
+      assert.equal(first.fields.callId, second.fields.callId);
+      const asked = Number(answer.headers['retry-after'] ?? 0) * 1000;
+      assert.ok(second.at - first.at >= Math.max(asked, 150), `tried again after ${second.at - first.at} ms`);
+    });
+  }
+
+  test('QUOTA_EXCEEDED without a word when to come back: longer than a call rings', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const alice = await phone(t, server);
+    services.fcm.answer(bob.fcmToken, fcmError(429, { word: 'RESOURCE_EXHAUSTED', code: 'QUOTA_EXCEEDED' }));
+    const { callId } = await call(alice, bob.user);
+    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}GivenUp`));
+    assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
+  });
+
+  test('many SENDER_ID_MISMATCH are for an operator', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    theirs.fcm.otherwise = fcmError(403, { word: 'PERMISSION_DENIED', code: 'SENDER_ID_MISMATCH' });
+    const user = unique('bob');
+    for (let n = 0; n < 12; n++) await sleeper(t, own, { user, fcmToken: fcmToken() });
+    await call(await phone(t, own), user);
+    await says(own, /ERROR.*another Firebase project/);
+  });
+});
+
+describe('what the answers of Apple mean', () => {
+  const FORGOTTEN = [
+    ['BadDeviceToken', apnsError(400, 'BadDeviceToken')],
+    ['DeviceTokenNotForTopic', apnsError(400, 'DeviceTokenNotForTopic')],
+    ['Unregistered', apnsError(410, 'Unregistered', { timestamp: 9_999_999_999_999 })],
+    ['ExpiredToken', apnsError(410, 'ExpiredToken', { timestamp: 9_999_999_999_999 })],
+  ];
+  for (const [name, answer] of FORGOTTEN) {
+    test(`${name}: the token is forgotten, and FCM rings instead`, async (t) => {
+      const bob = await sleeper(t, server, { fcmToken: fcmToken(), apnsVoipToken: voipToken() });
+      const alice = await phone(t, server);
+      services.apns.answer(bob.apnsVoipToken, answer);
+      const { callId } = await call(alice, bob.user);
+      await services.fcm.message(bob.fcmToken);
+      await alice.request('call_end', { callId });
+      await call(alice, bob.user);
+      await services.fcm.message(bob.fcmToken);
+      assert.equal(services.apns.messages(bob.apnsVoipToken).length, 1);
+    });
+  }
+
+  test('a token that died before its device registered stays', async (t) => {
+    const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    const alice = await phone(t, server);
+    services.apns.answer(bob.apnsVoipToken, apnsError(410, 'Unregistered', { timestamp: Date.now() - 3_600_000 }));
+    const { callId } = await call(alice, bob.user);
+    await services.apns.message(bob.apnsVoipToken);
+    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}TokenDead`));
+    await alice.request('call_end', { callId });
+    await call(alice, bob.user);
+    await services.apns.message(bob.apnsVoipToken);
+  });
+
+  const SAID = [
+    ['TopicDisallowed', apnsError(400, 'TopicDisallowed'), /may not send to APNS_TOPIC/],
+    ['BadPriority', apnsError(400, 'BadPriority'), /does not understand a message/],
+    ['InvalidProviderToken', apnsError(403, 'InvalidProviderToken'), /are APNS_KEY_ID and APNS_TEAM_ID right/],
+    ['BadCertificateEnvironment', apnsError(403, 'BadCertificateEnvironment'), /good for this environment/],
+  ];
+  for (const [name, answer, line] of SAID) {
+    test(`${name}: it is said, and the token stays`, async (t) => {
+      const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+      const alice = await phone(t, server);
+      services.apns.answer(bob.apnsVoipToken, answer);
+      const { callId } = await call(alice, bob.user);
+      await services.apns.message(bob.apnsVoipToken);
+      await says(server, new RegExp(`ERROR.*apns.*${line.source}|ERROR.*${line.source}.*apns`));
+      await alice.request('call_end', { callId });
+      await call(alice, bob.user);
+      await services.apns.message(bob.apnsVoipToken);
+    });
+  }
+
+  test('ExpiredProviderToken: a new one, once', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    const bob = await sleeper(t, own, { apnsVoipToken: voipToken() });
+    const alice = await phone(t, own);
+    const expired = apnsError(403, 'ExpiredProviderToken');
+    theirs.apns.answer(bob.apnsVoipToken, expired, undefined, expired);
+    const { callId } = await call(alice, bob.user);
+    for (let attempt = 0; attempt < 2; attempt++) await theirs.apns.message(bob.apnsVoipToken);
+    await alice.request('call_end', { callId });
+    if (own.nodes.length > 1) return;
+    await call(alice, bob.user);
+    await says(own, /ERROR.*is the clock right/);
+    assert.equal(theirs.apns.messages(bob.apnsVoipToken).length, 3);
+  });
+
+  test('PayloadTooLarge: a smaller one', async (t) => {
+    const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    const alice = await phone(t, server);
+    services.apns.answer(bob.apnsVoipToken, apnsError(413, 'PayloadTooLarge'));
+    await call(alice, bob.user, { callerName: 'A'.repeat(200), callerAvatar: 'x'.repeat(2000) });
+    const [first, second] = [await services.apns.message(bob.apnsVoipToken), await services.apns.message(bob.apnsVoipToken)];
+    assert.deepEqual([first.fields.callerName.length, second.fields.callerName.length, second.fields.callerAvatar], [200, 32, '']);
+  });
+
+  test('TooManyRequests: later', async (t) => {
+    const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    services.apns.answer(bob.apnsVoipToken, apnsError(429, 'TooManyRequests'));
+    await call(await phone(t, server), bob.user);
+    for (let attempt = 0; attempt < 2; attempt++) await services.apns.message(bob.apnsVoipToken);
+  });
+
+  for (const [name, answer] of [
+    ['InternalServerError', apnsError(500, 'InternalServerError')],
+    ['ServiceUnavailable', apnsError(503, 'ServiceUnavailable')],
+    ['Shutdown, with a GOAWAY', { ...apnsError(503, 'Shutdown'), goaway: true }],
+  ]) {
+    test(`${name}: again, over a new connection`, async (t) => {
+      const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+      services.apns.answer(bob.apnsVoipToken, answer);
+      await call(await phone(t, server), bob.user);
+      const [first, second] = [await services.apns.message(bob.apnsVoipToken), await services.apns.message(bob.apnsVoipToken)];
+      assert.notEqual(first.session, second.session);
+    });
+  }
+});
+
+describe('what is told of it', () => {
+  test('/health and /info', async () => {
+    const [{ body: health }, { body: info }] = await Promise.all(['/health', '/info'].map((path) => server.nodes[0].get(path)));
+    assert.deepEqual([health.fcm, info.features.fcm], ['initialized', true]);
+  });
+
+  test('no token, key or content of a message is in the logs', () => {
+    const { stdout, stderr } = server.output;
+    const tokens = [...services.fcm.requests, ...services.apns.requests].map(({ token }) => token);
+    const statusTokens = services.fcm.requests.map(({ fields }) => fields?.statusToken).filter(Boolean);
+    assert.ok(tokens.length > 50 && statusTokens.length > 20 && /a push/.test(stdout), 'there was something to log');
+    for (const secret of new Set([...services.secrets(), ...tokens, ...statusTokens, 'Alice', 'ÄÄÄ'])) {
+      assert.ok(!stdout.includes(secret) && !stderr.includes(secret), `${secret.slice(0, 12)}… is in the logs`);
+    }
+  });
+});
