@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! wake ──► queue ──► look the devices up ──► each device: first service that carries it and has a token ──► lane ──► service
-//!          4096      64 at once              (the next one, if that token is dead)                          4096, 64 at once
+//!          4096      64 at once              (the next one, if that certainly did not reach it)             4096, 64 at once
 //! ```
 
 use std::sync::Arc;
