@@ -451,6 +451,22 @@ describe('what the answers of FCM mean', () => {
     });
   }
 
+  test('Retry-After of no time is no leave to hurry, one of all time ends the efforts', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const carol = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    const alice = await phone(t, server);
+    const asks = (headers) => ({ status: 503, headers, body: '' });
+    services.fcm.answer(bob.fcmToken, asks({ 'retry-after': '0' }), asks({ 'retry-after': 'Tue, 14 Nov 2023 22:13:50 GMT' }));
+    await call(alice, bob.user);
+    const rings = [];
+    for (let attempt = 0; attempt < 3; attempt++) rings.push((await services.fcm.message(bob.fcmToken)).at);
+    assert.ok(rings[1] - rings[0] >= 150 && rings[2] - rings[1] >= 300, `tried at ${rings.map((at) => at - rings[0])} ms`);
+    services.apns.answer(carol.apnsVoipToken, asks({ 'retry-after': '18446744073709551615' }));
+    const { callId } = await call(alice, carol.user);
+    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}GivenUp`));
+    assert.doesNotMatch(server.output.stderr, /panicked/);
+  });
+
   test('QUOTA_EXCEEDED without a word when to come back: longer than a call rings', async (t) => {
     const bob = await sleeper(t, server, { fcmToken: fcmToken() });
     const alice = await phone(t, server);
