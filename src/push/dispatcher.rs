@@ -6,6 +6,7 @@
 //!          4096      64 at once              (the next one, if that token is dead)                          4096, 64 at once
 //! ```
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::counts::{Count, Fate};
 use crate::push::lane::{End, Errand, Lane, Surroundings};
-use crate::push::underway::{Ringing, Underway};
+use crate::push::underway::{Efforts, Ringing, Underway};
 use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusToken, Wakeup};
 
 /// Wakeups that wait to be looked at. What comes beyond that is dropped.
@@ -69,8 +70,8 @@ struct Job {
     wakeup: Wakeup,
     /// Of a ring: it is under way.
     ringing: Option<Ringing>,
-    /// Of everything else: the end of the ring, if that is under way here.
-    after: Option<CancellationToken>,
+    /// Of everything else: the ring that has to be at its end before, if that is under way here.
+    after: Option<Efforts>,
 }
 
 /// What is known to both ends of the queue.
@@ -184,7 +185,18 @@ impl Desk {
         recipients.retain(|recipient| Some(&recipient.device) != except && !(skip_online && recipient.is_connected));
         let over = ringing.as_ref().map(|ringing| ringing.over().clone());
         let errand = Errand { message, over, after, stopping };
-        join_all(recipients.iter().map(|recipient| self.tell(&errand, &wakeup.user, recipient))).await;
+        let guards =
+            ringing.as_ref().map(|ringing| ringing.rings(recipients.iter().map(|recipient| &recipient.device)));
+        let guards = guards.into_iter().flatten().map(Some).chain(iter::repeat_with(|| None));
+        join_all(recipients.iter().zip(guards).map(|(recipient, guard)| {
+            let told = self.tell(&errand, &wakeup.user, recipient);
+            async {
+                told.await;
+                // From here on this device may be told of the end.
+                drop(guard);
+            }
+        }))
+        .await;
         // Ends here, or wherever this is given up: from then on its end may be told.
         drop(ringing);
     }
@@ -196,7 +208,7 @@ impl Desk {
             let Some(token) = recipient.tokens.of(kind) else {
                 continue;
             };
-            let End { fate, since } = lane.deliver(errand, token, &self.around).await;
+            let End { fate, since } = lane.deliver(errand, &recipient.device, token, &self.around).await;
             match fate {
                 Fate::TokenDead if since.is_none_or(|since| recipient.seen_at < since) => {
                     self.around.recipients.forget(user, &recipient.device, kind, token).await;

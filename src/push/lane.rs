@@ -7,11 +7,12 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::ids::PushToken;
+use crate::ids::{DeviceId, PushToken};
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::breaker::{Admission, Breaker, Change};
 use crate::push::counts::{Counts, Fate};
+use crate::push::underway::Efforts;
 use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
@@ -39,8 +40,8 @@ pub(super) struct Errand {
     pub(super) message: Message,
     /// The call rings no more, so that this message is called off.
     pub(super) over: Option<CancellationToken>,
-    /// What has to be at its end before this message is sent.
-    pub(super) after: Option<CancellationToken>,
+    /// Of each device, what has to be at its end before this message is sent to it.
+    pub(super) after: Option<Efforts>,
     /// The node stops: what can be sent at once is sent, nothing waits.
     pub(super) stopping: CancellationToken,
 }
@@ -72,23 +73,29 @@ impl Lane {
         }
     }
 
-    /// Sends a message to one token, as often as it takes, for as long as it is of use.
-    pub(super) async fn deliver(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
-        let end = self.attempts(errand, token, around).await;
+    /// Sends a message to one token of a device, as often as it takes, for as long as it is of use.
+    pub(super) async fn deliver(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &PushToken,
+        around: &Surroundings,
+    ) -> End {
+        let end = self.attempts(errand, device, token, around).await;
         let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }
 
-    async fn attempts(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
+    async fn attempts(&self, errand: &Errand, device: &DeviceId, token: &PushToken, around: &Surroundings) -> End {
         let ended = |fate| End { fate, since: None };
         let Ok(_room) = self.room.try_acquire() else {
             self.raise("there are too many messages; some are dropped", around);
             return ended(Fate::Dropped);
         };
         if let Some(after) = &errand.after {
-            after.cancelled().await;
+            after.end_for(device).await;
         }
         // The call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
         let mut believed_until = around.clock.now().plus(BELIEVED_FOR);

@@ -147,6 +147,20 @@ async fn a_stop_calls_off_the_ring_and_follows_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_rings_is_stopped_while_another_is_still_being_rung() {
+    let house = House::new(&[("one", Some("f1"), None), ("two", Some("f2"), Some("a2"))]);
+    house.apns.hang();
+    house.wake(Wake::Ring);
+    house.pass(10).await;
+    house.wake(stop(Silence::Cancelled));
+    house.pass(10).await;
+    assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1"]), to(Kind::Stop, &["f1"])].concat());
+    house.apns.gate.add_permits(1);
+    house.pass(10).await;
+    assert_eq!(house.fcm.sent()[2..], to(Kind::Stop, &["f2"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_about_a_ringing_call_is_tried_five_times() {
     let house = House::new(&[("one", Some("f1"), None)]);
     *house.fcm.otherwise.lock() = Outcome::Retry { after: None, trouble: Trouble::Device("trouble") };
