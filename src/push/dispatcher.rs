@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! wake ──► queue ──► look the devices up ──► each device: first service that carries it and has a token ──► lane ──► service
-//!          4096      64 at once              (the next one, if that token is dead)                          4096, 64 at once
+//!          4096      64 at once              (the next one, if that token is dead)                          16384, 64 at once
 //! ```
 
 use std::iter;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::call::Wake;
 use crate::clock::Clock;
@@ -33,6 +33,8 @@ const QUEUE: usize = 4096;
 const LOOKUPS: usize = 64;
 /// How often that is tried.
 const LOOKUP_ATTEMPTS: u32 = 4;
+/// How long a node that stops waits for the answers of services.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What an operator may choose.
 #[derive(Clone, Copy, Debug)]
@@ -143,13 +145,27 @@ impl Push for Dispatcher {
 
 impl Worker {
     /// Works the queue off until `stopping`, then what is left of it, without waiting for services that do not answer.
-    pub async fn run(mut self, stopping: CancellationToken) {
+    pub async fn run(self, stopping: CancellationToken) {
+        let overdue = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        // Waits for everything to be told, or until the node has waited for that long enough.
+        tokio::select! {
+            () = self.work(stopping.clone()) => {}
+            () = overdue => {}
+        }
+    }
+
+    async fn work(mut self, stopping: CancellationToken) {
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        let tasks = TaskTracker::new();
+        // Ended with this, wherever they are.
+        let mut tasks = JoinSet::new();
         loop {
             // Waits for a wakeup, or for the end; at the end the queue is emptied.
             let job = tokio::select! {
                 biased;
+                Some(_) = tasks.join_next() => continue,
                 job = self.queue.recv() => job,
                 () = stopping.cancelled() => None,
             };
@@ -159,8 +175,7 @@ impl Worker {
             };
             tasks.spawn(self.desk.clone().serve(job, lookup, stopping.clone()));
         }
-        tasks.close();
-        tasks.wait().await;
+        while tasks.join_next().await.is_some() {}
     }
 }
 

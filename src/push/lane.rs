@@ -17,8 +17,9 @@ use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
 const SLOTS: usize = 64;
-/// Messages on the way, those included that wait. What comes beyond that is dropped.
-const MESSAGES_MAX: usize = 4096;
+/// Messages of one kind on the way, those included that wait: 3000 calls at once to users with five devices. What comes beyond that is
+/// dropped. Of each kind for itself, so that a phone that rings is stopped whatever else there is to be told.
+const MESSAGES_MAX: usize = 16_384;
 /// An attempt is a request or two, and perhaps one for an access token.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
 /// For so long a call that rang is taken to ring still.
@@ -32,7 +33,8 @@ pub(super) struct Lane {
     /// The breaker has changed its mind.
     changed: Notify,
     slots: Semaphore,
-    room: Semaphore,
+    /// For rings, stops and what was missed.
+    rooms: [Semaphore; 3],
 }
 
 /// A message, and what ends the efforts for it.
@@ -69,7 +71,7 @@ impl Lane {
             breaker: Breaker::default(),
             changed: Notify::new(),
             slots: Semaphore::new(SLOTS),
-            room: Semaphore::new(MESSAGES_MAX),
+            rooms: std::array::from_fn(|_| Semaphore::new(MESSAGES_MAX)),
         }
     }
 
@@ -90,7 +92,7 @@ impl Lane {
 
     async fn attempts(&self, errand: &Errand, device: &DeviceId, token: &PushToken, around: &Surroundings) -> End {
         let ended = |fate| End { fate, since: None };
-        let Ok(_room) = self.room.try_acquire() else {
+        let Ok(_room) = self.room(errand.message.kind).try_acquire() else {
             self.raise("there are too many messages; some are dropped", around);
             return ended(Fate::Dropped);
         };
@@ -127,6 +129,15 @@ impl Lane {
             believed_until = Timestamp::default();
         }
         ended(Fate::GivenUp)
+    }
+
+    fn room(&self, kind: Kind) -> &Semaphore {
+        let [rings, stops, missed] = &self.rooms;
+        match kind {
+            Kind::Ring => rings,
+            Kind::Stop => stops,
+            Kind::Missed => missed,
+        }
     }
 
     /// Waits until this message may be sent: until there is a slot, and the service is worth asking.

@@ -234,6 +234,24 @@ async fn devices_that_cannot_be_looked_up_are_looked_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_much_else_waits_who_rings_is_stopped() {
+    let names: Vec<String> = (0..64).map(|n| format!("d{n}")).collect();
+    let devices: Vec<_> = names.iter().map(|name| (name.as_str(), Some(name.as_str()), None)).collect();
+    let house = House::new(&devices);
+    house.fcm.hang();
+    for _ in 0..300 {
+        house.wake(Wake::Missed);
+    }
+    house.pass(10).await;
+    assert!(house.count("fcm", "missed", "dropped") > 0, "more than there is room for");
+    house.wake(stop(Silence::TimedOut));
+    house.pass(10).await;
+    house.fcm.gate.add_permits(100_000);
+    house.pass(1_000).await;
+    assert_eq!(house.count("fcm", "stop", "sent"), 64);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_stops_sends_what_it_can_and_waits_for_nothing() {
     let house = House::new(&[("one", Some("f1"), None)]);
     house.fcm.answers([TROUBLE]);
@@ -246,6 +264,21 @@ async fn a_node_that_stops_sends_what_it_can_and_waits_for_nothing() {
     assert!(house.worker.is_finished());
     assert_eq!((house.count("fcm", "ring", "given_up"), house.count("fcm", "missed", "sent")), (1, 1));
     house.wake(Wake::Missed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_does_not_wait_for_a_service_that_hangs() {
+    let house = House::new(&[("one", Some("f1"), None)]);
+    house.fcm.hang();
+    for _ in 0..1000 {
+        house.wake(Wake::Missed);
+    }
+    house.pass(10).await;
+    house.stopping.cancel();
+    house.pass(1_900).await;
+    assert!(!house.worker.is_finished(), "it may answer yet");
+    house.pass(200).await;
+    assert!(house.worker.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
