@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Wake;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::{PushTokens, UserId};
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
@@ -31,8 +31,8 @@ use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusTo
 const QUEUE: usize = 4096;
 /// Users whose devices are looked up at once.
 const LOOKUPS: usize = 64;
-/// How often that is tried.
-const LOOKUP_ATTEMPTS: u32 = 4;
+/// That is tried again for as long as the message is of use, after pauses that stop growing here: a failover takes seconds.
+const LOOKUP_PAUSES_GROW: u32 = 2;
 /// How long a node that stops waits for the answers of services.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -70,6 +70,8 @@ pub struct Snapshot {
 
 struct Job {
     wakeup: Wakeup,
+    /// When it was so.
+    at: Timestamp,
     /// Of a ring: it is under way.
     ringing: Option<Ringing>,
     /// Of everything else: the ring that has to be at its end before, if that is under way here.
@@ -132,7 +134,7 @@ impl Push for Dispatcher {
             Wake::Ring => (Some(self.desk.underway.begin(call)), None),
             Wake::Stop { .. } | Wake::Missed => (None, self.desk.underway.stop(call)),
         };
-        match self.queue.try_send(Job { wakeup, ringing, after }) {
+        match self.queue.try_send(Job { wakeup, at: self.desk.around.clock.now(), ringing, after }) {
             // Closed when the node has stopped.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(_)) => {
@@ -181,13 +183,15 @@ impl Worker {
 
 impl Desk {
     async fn serve(self: Arc<Self>, job: Job, lookup: OwnedSemaphorePermit, stopping: CancellationToken) {
-        let Job { wakeup, ringing, after } = job;
+        let Job { wakeup, at, ringing, after } = job;
         let Settings { ring_timeout, skip_online } = self.settings;
         let now = self.around.clock.now();
+        let over = ringing.as_ref().map(|ringing| ringing.over().clone());
         let Some(message) = Message::new(&wakeup, now, ring_timeout, &self.status_token) else {
             return;
         };
-        let Some(mut recipients) = self.look_up(&wakeup.user).await else {
+        let errand = Errand { message, at, over, after, stopping };
+        let Some(mut recipients) = self.look_up(&wakeup.user, &errand).await else {
             self.not_looked_up.fetch_add(1, Ordering::Relaxed);
             self.complain("devices cannot be looked up; some are not woken");
             return;
@@ -198,8 +202,6 @@ impl Desk {
             Wake::Ring | Wake::Missed => None,
         };
         recipients.retain(|recipient| Some(&recipient.device) != except && !(skip_online && recipient.is_connected));
-        let over = ringing.as_ref().map(|ringing| ringing.over().clone());
-        let errand = Errand { message, over, after, stopping };
         let guards =
             ringing.as_ref().map(|ringing| ringing.rings(recipients.iter().map(|recipient| &recipient.device)));
         let guards = guards.into_iter().flatten().map(Some).chain(iter::repeat_with(|| None));
@@ -238,17 +240,17 @@ impl Desk {
         self.lanes.iter().filter(move |lane| lane.provider.carries(kind))
     }
 
-    /// The devices of `user`; `None` if they cannot be looked up, however often it is tried.
-    async fn look_up(&self, user: &UserId) -> Option<Vec<Recipient>> {
-        for attempt in 0..LOOKUP_ATTEMPTS {
+    /// The devices of `user`; `None` if they cannot be looked up for as long as the message is of use.
+    async fn look_up(&self, user: &UserId, errand: &Errand) -> Option<Vec<Recipient>> {
+        let mut attempt = 0;
+        loop {
             if let Ok(recipients) = self.around.recipients.of(user).await {
                 return Some(recipients);
             }
-            if attempt + 1 < LOOKUP_ATTEMPTS {
-                tokio::time::sleep(pause(attempt, None, rand::random())).await;
-            }
+            let pause = pause(attempt.min(LOOKUP_PAUSES_GROW), None, rand::random());
+            errand.patiently(tokio::time::sleep(pause), self.around.clock).await.ok()?;
+            attempt += 1;
         }
-        None
     }
 
     fn complain(&self, why: &'static str) {

@@ -40,6 +40,8 @@ pub(super) struct Lane {
 /// A message, and what ends the efforts for it.
 pub(super) struct Errand {
     pub(super) message: Message,
+    /// When there was reason for it.
+    pub(super) at: Timestamp,
     /// The call rings no more, so that this message is called off.
     pub(super) over: Option<CancellationToken>,
     /// Of each device, what has to be at its end before this message is sent to it.
@@ -99,8 +101,8 @@ impl Lane {
         if let Some(after) = &errand.after {
             after.end_for(device).await;
         }
-        // The call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
-        let mut believed_until = around.clock.now().plus(BELIEVED_FOR);
+        // If the call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
+        let mut believed_until = errand.at.plus(BELIEVED_FOR);
         for attempt in 0..errand.message.attempts {
             let slot = match self.turn(errand, believed_until, around).await {
                 Ok(slot) => slot,
@@ -240,7 +242,7 @@ impl Errand {
     }
 
     /// The same, unless the node stops.
-    async fn patiently(&self, future: impl Future<Output = ()>, clock: Clock) -> Result<(), Fate> {
+    pub(super) async fn patiently(&self, future: impl Future<Output = ()>, clock: Clock) -> Result<(), Fate> {
         let unless_stopping = async {
             // Waits for either.
             tokio::select! {

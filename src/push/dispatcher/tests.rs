@@ -223,13 +223,14 @@ async fn devices_that_cannot_be_looked_up_are_looked_up_again() {
     let house = House::new(&[("one", Some("f1"), None)]);
     *house.devices.is_away.lock() = true;
     house.wake(Wake::Ring);
-    house.pass(10).await;
+    house.pass(30_000).await;
     *house.devices.is_away.lock() = false;
-    house.pass(500).await;
-    assert_eq!(house.count("fcm", "ring", "sent"), 1);
+    house.pass(2_000).await;
+    assert_eq!(house.count("fcm", "ring", "sent"), 1, "it rings for 45 s");
+    assert_eq!(house.devices.asked.load(Ordering::Relaxed), 1, "after so long a time it is asked whether it rings");
     *house.devices.is_away.lock() = true;
-    house.wake(Wake::Missed);
-    house.pass(10_000).await;
+    house.wake(Wake::Ring);
+    house.pass(46_000).await;
     assert_eq!(house.dispatcher.snapshot().not_looked_up, 1);
 }
 
