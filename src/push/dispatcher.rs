@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Wake;
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{PushTokens, UserId};
+use crate::ids::PushTokens;
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::counts::{Count, Fate};
@@ -190,8 +190,8 @@ impl Desk {
         let Some(message) = Message::new(&wakeup, now, ring_timeout, &self.status_token) else {
             return;
         };
-        let errand = Errand { message, at, over, after, stopping };
-        let Some(mut recipients) = self.look_up(&wakeup.user, &errand).await else {
+        let errand = Errand { message, user: wakeup.user.clone(), at, over, after, stopping };
+        let Some(mut recipients) = self.look_up(&errand).await else {
             self.not_looked_up.fetch_add(1, Ordering::Relaxed);
             self.complain("devices cannot be looked up; some are not woken");
             return;
@@ -206,7 +206,7 @@ impl Desk {
             ringing.as_ref().map(|ringing| ringing.rings(recipients.iter().map(|recipient| &recipient.device)));
         let guards = guards.into_iter().flatten().map(Some).chain(iter::repeat_with(|| None));
         join_all(recipients.iter().zip(guards).map(|(recipient, guard)| {
-            let told = self.tell(&errand, &wakeup.user, recipient);
+            let told = self.tell(&errand, recipient);
             async {
                 told.await;
                 // From here on this device may be told of the end.
@@ -219,16 +219,16 @@ impl Desk {
     }
 
     /// Tells one device, by the first service that can; by the next one if that certainly did not reach it.
-    async fn tell(&self, errand: &Errand, user: &UserId, recipient: &Recipient) {
+    async fn tell(&self, errand: &Errand, recipient: &Recipient) {
         for lane in self.lanes_for(errand.message.kind) {
             let kind = lane.provider.token_kind();
             let Some(token) = recipient.tokens.of(kind) else {
                 continue;
             };
-            let End { fate, since } = lane.deliver(errand, &recipient.device, token, &self.around).await;
+            let End { fate, token, since } = lane.deliver(errand, &recipient.device, token, &self.around).await;
             match fate {
                 Fate::TokenDead if since.is_none_or(|since| recipient.seen_at < since) => {
-                    self.around.recipients.forget(user, &recipient.device, kind, token).await;
+                    self.around.recipients.forget(&errand.user, &recipient.device, kind, &token).await;
                 }
                 Fate::TokenDead | Fate::Refused => {}
                 Fate::Sent | Fate::Retried | Fate::GivenUp | Fate::CalledOff | Fate::Dropped => return,
@@ -240,11 +240,11 @@ impl Desk {
         self.lanes.iter().filter(move |lane| lane.provider.carries(kind))
     }
 
-    /// The devices of `user`; `None` if they cannot be looked up for as long as the message is of use.
-    async fn look_up(&self, user: &UserId, errand: &Errand) -> Option<Vec<Recipient>> {
+    /// The devices of the user; `None` if they cannot be looked up for as long as the message is of use.
+    async fn look_up(&self, errand: &Errand) -> Option<Vec<Recipient>> {
         let mut attempt = 0;
         loop {
-            if let Ok(recipients) = self.around.recipients.of(user).await {
+            if let Ok(recipients) = self.around.recipients.of(&errand.user).await {
                 return Some(recipients);
             }
             let pause = pause(attempt.min(LOOKUP_PAUSES_GROW), None, rand::random());

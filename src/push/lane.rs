@@ -7,7 +7,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{DeviceId, PushToken};
+use crate::ids::{DeviceId, PushToken, UserId};
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::breaker::{Admission, Breaker, Change};
@@ -40,6 +40,8 @@ pub(super) struct Lane {
 /// A message, and what ends the efforts for it.
 pub(super) struct Errand {
     pub(super) message: Message,
+    /// Whose devices are told.
+    pub(super) user: UserId,
     /// When there was reason for it.
     pub(super) at: Timestamp,
     /// The call rings no more, so that this message is called off.
@@ -51,9 +53,11 @@ pub(super) struct Errand {
 }
 
 /// What became of a message to one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) fate: Fate,
+    /// The token of the last attempt.
+    pub(super) token: PushToken,
     /// Since when a dead token is dead, if the service knows.
     pub(super) since: Option<Timestamp>,
 }
@@ -85,15 +89,23 @@ impl Lane {
         token: &PushToken,
         around: &Surroundings,
     ) -> End {
-        let end = self.attempts(errand, device, token, around).await;
+        let mut token = token.clone();
+        let (fate, since) = self.attempts(errand, device, &mut token, around).await;
+        let end = End { fate, token, since };
         let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }
 
-    async fn attempts(&self, errand: &Errand, device: &DeviceId, token: &PushToken, around: &Surroundings) -> End {
-        let ended = |fate| End { fate, since: None };
+    async fn attempts(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
+        around: &Surroundings,
+    ) -> (Fate, Option<Timestamp>) {
+        let ended = |fate| (fate, None);
         let Ok(_room) = self.room(errand.message.kind).try_acquire() else {
             self.raise("there are too many messages; some are dropped", around);
             return ended(Fate::Dropped);
@@ -104,7 +116,7 @@ impl Lane {
         // If the call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
         let mut believed_until = errand.at.plus(BELIEVED_FOR);
         for attempt in 0..errand.message.attempts {
-            let slot = match self.turn(errand, believed_until, around).await {
+            let slot = match self.turn(errand, device, token, believed_until, around).await {
                 Ok(slot) => slot,
                 Err(fate) => return ended(fate),
             };
@@ -115,7 +127,7 @@ impl Lane {
             self.note(outcome, around);
             let after = match outcome {
                 Outcome::Sent => return ended(Fate::Sent),
-                Outcome::TokenDead { since, .. } => return End { fate: Fate::TokenDead, since },
+                Outcome::TokenDead { since, .. } => return (Fate::TokenDead, since),
                 Outcome::Refused { .. } => return ended(Fate::Refused),
                 Outcome::Retry { after, .. } => after,
             };
@@ -146,6 +158,8 @@ impl Lane {
     async fn turn(
         &self,
         errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
         believed_until: Timestamp,
         around: &Surroundings,
     ) -> Result<SemaphorePermit<'_>, Fate> {
@@ -154,9 +168,9 @@ impl Lane {
             let changed = self.changed.notified();
             // Closed by nobody.
             let slot = errand.within(self.slots.acquire(), around.clock).await?.map_err(|_| Fate::Dropped)?;
-            let is_in_doubt = errand.message.kind == Kind::Ring && around.clock.now() >= believed_until;
-            if is_in_doubt && around.recipients.is_ringing(errand.message.call).await == Ok(false) {
-                return Err(Fate::CalledOff);
+            let admission = self.breaker.foresee(around.clock.now());
+            if admission == Admission::Go && around.clock.now() >= believed_until {
+                self.ask(errand, device, token, around).await?;
             }
             match self.breaker.admit(around.clock.now()) {
                 Admission::Go => return Ok(slot),
@@ -173,6 +187,31 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// Asks whether a message that has waited is still of use to a device, and by which token this is reached: it may have another one
+    /// since, or belong to another user, who is not to see whose calls came before. What ends the ringing is harmless to all.
+    async fn ask(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
+        around: &Surroundings,
+    ) -> Result<(), Fate> {
+        let Message { kind, call, .. } = errand.message;
+        if kind == Kind::Stop {
+            return Ok(());
+        }
+        if kind == Kind::Ring && around.recipients.is_ringing(call).await == Ok(false) {
+            return Err(Fate::CalledOff);
+        }
+        let Ok(recipients) = around.recipients.of(&errand.user).await else {
+            return Ok(());
+        };
+        let recipient = recipients.into_iter().find(|recipient| recipient.device == *device);
+        let newest = recipient.and_then(|recipient| recipient.tokens.of(self.provider.token_kind()).cloned());
+        *token = newest.ok_or(Fate::CalledOff)?;
+        Ok(())
     }
 
     /// Draws the consequences of an outcome for the service as a whole.

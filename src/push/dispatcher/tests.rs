@@ -119,6 +119,22 @@ async fn a_ring_is_tried_again_only_while_the_call_rings() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ring_is_tried_again_by_the_newest_token_and_not_where_the_device_has_gone() {
+    let house = House::new(&[("one", Some("f1"), None), ("two", Some("f2"), None)]);
+    house.fcm.answers([TROUBLE, TROUBLE]);
+    house.wake(Wake::Ring);
+    house.pass(10).await;
+    {
+        let mut devices = house.devices.all.lock();
+        devices.pop();
+        devices[0].tokens.fcm = Some(token("newer"));
+    }
+    house.pass(2_000).await;
+    assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1", "f2"]), to(Kind::Ring, &["newer"])].concat());
+    assert_eq!(house.count("fcm", "ring", "called_off"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_cannot_be_asked_about_is_taken_to_ring() {
     let house = House::new(&[("one", Some("f1"), None)]);
     house.fcm.answers([TROUBLE]);
@@ -190,6 +206,7 @@ async fn a_service_that_is_down_is_left_alone_and_asked_by_one_at_a_time() {
     assert_eq!(house.fcm.times().len(), 51, "then one");
     house.pass(5_000).await;
     assert!(house.fcm.times().len() <= 54, "{}", house.fcm.times().len());
+    assert!(house.devices.asked.load(Ordering::Relaxed) <= 4, "Redis is asked by those alone who ask the service");
     *house.fcm.otherwise.lock() = Outcome::Sent;
     house.pass(20_000).await;
     assert_eq!(house.count("fcm", "ring", "sent"), 50);
