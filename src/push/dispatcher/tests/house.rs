@@ -96,7 +96,7 @@ impl Service {
 
 #[derive(Default)]
 pub(super) struct Devices {
-    all: Mutex<Vec<Recipient>>,
+    pub(super) all: Mutex<Vec<Recipient>>,
     pub(super) is_over: Mutex<bool>,
     pub(super) is_away: Mutex<bool>,
     pub(super) asked: AtomicU64,
