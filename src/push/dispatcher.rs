@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! wake ──► queue ──► look the devices up ──► each device: first service that carries it and has a token ──► lane ──► service
-//!          4096      64 at once              (the next one, if that certainly did not reach it)                          16384, 64 at once
+//!          4096      64 at once              (the next one, if that did not reach it)     16384, 64 at once
 //! ```
 
 use std::iter;
