@@ -6,7 +6,7 @@ use super::*;
 use crate::call::{Call, Elsewhere, Outcome as CallOutcome, Over, Silence, State};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
-use crate::push::testing::{START, call, device, stop, token, wakeup};
+use crate::push::testing::{START, call, device, stop, tokens, wakeup};
 use crate::push::{Outcome, Trouble};
 use house::{House, TROUBLE};
 
@@ -127,7 +127,7 @@ async fn a_ring_is_tried_again_by_the_newest_token_and_not_where_the_device_has_
     {
         let mut devices = house.devices.all.lock();
         devices.pop();
-        devices[0].tokens.fcm = Some(token("newer"));
+        devices[0].tokens = tokens(Some("newer"), None);
     }
     house.pass(2_000).await;
     assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1", "f2"]), to(Kind::Ring, &["newer"])].concat());
@@ -302,9 +302,7 @@ async fn a_node_that_stops_does_not_wait_for_a_service_that_hangs() {
 #[tokio::test(start_paused = true)]
 async fn who_can_be_reached_is_known_without_asking() {
     let house = House::new(&[]);
-    let reaches = |fcm: Option<&str>, apns: Option<&str>| {
-        house.dispatcher.can_reach(&PushTokens { fcm: fcm.map(token), apns_voip: apns.map(token) })
-    };
+    let reaches = |fcm: Option<&str>, apns: Option<&str>| house.dispatcher.can_reach(&tokens(fcm, apns));
     assert!(reaches(Some("f"), None) && reaches(None, Some("a")) && !reaches(None, None));
 }
 
