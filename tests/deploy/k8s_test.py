@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 import unittest
+import urllib.parse
 
 import yaml
 
@@ -19,7 +20,8 @@ class Kustomize(unittest.TestCase):
         objects = manifests.parse(manifests.kustomize("overlays/trial"))
         manifests.check(self, objects)
         (server,) = [item for item in manifests.of_kind(objects, "Deployment") if manifests.is_server(item)]
-        self.assertIn(manifests.environment(objects, server)["REDIS_HOST"], manifests.names(objects, "Service"))
+        url = manifests.environment(objects, server)["REDIS_URL"]
+        self.assertIn(urllib.parse.urlsplit(url).hostname, manifests.names(objects, "Service"))
 
     def test_the_component_adds_connections_to_the_autoscaler(self):
         with tempfile.TemporaryDirectory(dir=manifests.ROOT / "target") as folder:
