@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,37 @@ class Dockerfile(unittest.TestCase):
             command = ["cargo", "metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"]
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             self.assertEqual(run.returncode, 0, run.stderr)
+
+
+class Build(unittest.TestCase):
+    """`image/build` with a small crate of the same name, whose files are older than what is built before they come."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(dir=ROOT / "target")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        shutil.copytree(ROOT / "image", self.folder / "image", ignore=shutil.ignore_patterns("vendor"))
+        # A workspace of its own, in spite of the one around it.
+        manifest = '[package]\nname = "switchboard"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n[dependencies]\n'
+        (self.folder / "Cargo.toml").write_text(manifest)
+        (self.folder / "Cargo.lock").write_text('version = 4\n\n[[package]]\nname = "switchboard"\nversion = "0.1.0"\n')
+
+    def image_build(self, *arguments):
+        environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
+        command = ([] if os.geteuid() == 0 else ["sudo", "--preserve-env"]) + [self.folder / "image/build", *arguments]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+
+    def test_it_builds_the_sources_and_not_their_stand_ins(self):
+        self.image_build("dependencies")
+        self.assertFalse((self.folder / "src").exists())
+        (self.folder / "src").mkdir()
+        for name, text in {"lib.rs": "", "main.rs": 'fn main() { println!("REDIS_URL {}", file!()) }'}.items():
+            (self.folder / "src" / name).write_text(text)
+            os.utime(self.folder / "src" / name, (0, 0))
+        self.image_build("server", self.folder / "root")
+        server = (self.folder / "root/usr/local/bin/switchboard").read_bytes()
+        self.assertNotIn(str(self.folder).encode(), server, "it says where it was built")
 
 
 class Image(unittest.TestCase):
