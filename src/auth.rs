@@ -133,19 +133,30 @@ impl Authenticator {
     pub async fn authenticate(&self, token: Option<&str>, patience: Duration) -> Result<Identity, AuthError> {
         let token = token.ok_or(AuthError::Missing)?;
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(AuthError::Invalid);
+            return Err(invalid("it is too long"));
         }
-        let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        let header = decode_header(token).map_err(|_| invalid("it is no JWT with an algorithm that is known"))?;
+        // RFC 7515, section 4.1.11: what must be understood, and is not, makes a token invalid.
+        if header.crit.is_some() {
+            return Err(invalid("its header has `crit`"));
+        }
         if header.alg.family() == AlgorithmFamily::Hmac {
-            let claims = self.secret.as_ref().ok_or(AuthError::Invalid)?.claims(token)?;
+            let secret =
+                self.secret.as_ref().ok_or_else(|| invalid("it is signed with a secret, and there is none"))?;
+            let claims = secret.claims(token)?;
             // Beside an identity provider, what is said about issuer and audience is said about that.
-            let is_for_us = self.public.is_some() || self.is_for_us(&claims);
-            return if is_for_us { self.identity(&claims, Duration::ZERO) } else { Err(AuthError::Invalid) };
+            if self.public.is_none() {
+                self.check_for_us(&claims)?;
+            }
+            return self.identity(&claims, Duration::ZERO);
         }
-        let claims = self.public.as_ref().ok_or(AuthError::Invalid)?.claims(token, &header, patience).await?;
+        let public =
+            self.public.as_ref().ok_or_else(|| invalid("it is signed with a public key, and there is none"))?;
+        let claims = public.claims(token, &header, patience).await?;
+        self.check_for_us(&claims)?;
         // One that never expires could not be taken back: keys are replaced, not withdrawn.
-        if !self.is_for_us(&claims) || !claims.contains_key("exp") {
-            return Err(AuthError::Invalid);
+        if !claims.contains_key("exp") {
+            return Err(invalid("it has no `exp`"));
         }
         self.identity(&claims, LEEWAY)
     }
@@ -197,7 +208,7 @@ impl Authenticator {
         encode(&Header::new(algorithm), &claims, &secret.encoding_key).ok()
     }
 
-    fn is_for_us(&self, claims: &Claims) -> bool {
+    fn check_for_us(&self, claims: &Claims) -> Result<(), AuthError> {
         let one_of = |wanted: &[String], value: &Value| value.as_str().is_some_and(|it| wanted.iter().any(|w| w == it));
         let is_from = self.issuers.is_empty() || claims.get("iss").is_some_and(|iss| one_of(&self.issuers, iss));
         let is_to = self.audiences.is_empty()
@@ -205,27 +216,34 @@ impl Authenticator {
                 Value::Array(list) => list.iter().any(|aud| one_of(&self.audiences, aud)),
                 aud => one_of(&self.audiences, aud),
             });
-        is_from && is_to
+        match (is_from, is_to) {
+            (true, true) => Ok(()),
+            (false, _) => Err(invalid("its `iss` is not JWT_ISSUER")),
+            (true, false) => Err(invalid("its `aud` is not JWT_AUDIENCE")),
+        }
     }
 
     /// Who is named by claims that are true; `leeway` is by how much the clock of who made them may be ahead.
     fn identity(&self, claims: &Claims, leeway: Duration) -> Result<Identity, AuthError> {
         let now = self.clock.now();
-        if moment(claims, "nbf")?.is_some_and(|not_before| now.plus(leeway) < not_before) {
+        let of = |name| moment(claims, name).map_err(|NotAMoment| invalid("its `nbf` or `exp` is no number"));
+        if of("nbf")?.is_some_and(|not_before| now.plus(leeway) < not_before) {
             return Err(AuthError::NotYetValid);
         }
-        let expires_at = moment(claims, "exp")?;
+        let expires_at = of("exp")?;
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(AuthError::Expired);
         }
-        let user = named_user(claims).ok_or(AuthError::Invalid)?;
+        let user = named_user(claims).ok_or_else(|| invalid("neither `userId` nor `sub` is the id of a user"))?;
         Ok(Identity { user, expires_at })
     }
 }
 
 impl Secret {
     fn claims(&self, token: &str) -> Result<Claims, AuthError> {
-        Ok(decode(token, &self.decoding_key, &self.validation).map_err(|_| AuthError::Invalid)?.claims)
+        let decoded = decode(token, &self.decoding_key, &self.validation);
+        let why = "it is signed with another secret, or by an algorithm that is not allowed";
+        Ok(decoded.map_err(|_| invalid(why))?.claims)
     }
 }
 
@@ -233,20 +251,26 @@ impl PublicKeys {
     /// The claims of a token with this header, if one of these keys has signed it. Keys and addresses of keys that stand in the header are
     /// nothing to go by.
     async fn claims(&self, token: &str, header: &Header, patience: Duration) -> Result<Claims, AuthError> {
-        // RFC 7515, section 4.1.11: what must be understood, and is not, makes a token invalid.
-        if header.crit.is_some() || !self.allowed.contains(&header.alg) {
-            return Err(AuthError::Invalid);
+        if !self.allowed.contains(&header.alg) {
+            return Err(invalid("its algorithm is not one of JWT_ALGORITHMS"));
         }
         let mut fitting = self.from_file.iter().filter(|key| key.fits(header.alg));
         if let Some(claims) = fitting.find_map(|key| key.verify(token)) {
             return Ok(claims);
         }
-        let provider = self.provider.as_ref().ok_or(AuthError::Invalid)?;
+        let unknown = || invalid("none of the keys has signed it");
+        let provider = self.provider.as_ref().ok_or_else(unknown)?;
         let unverified: Option<Claims> = dangerous::insecure_decode_claims(token).ok();
         let made_at = unverified.and_then(|claims| moment(&claims, "iat").ok().flatten());
         let sought = Sought { name: header.kid.as_deref(), algorithm: header.alg, made_at };
-        provider.key(sought, patience).await?.verify(token).ok_or(AuthError::Invalid)
+        provider.key(sought, patience).await?.verify(token).ok_or_else(unknown)
     }
+}
+
+/// An invalid token. The client is told no more; why stands in the log, where the operator has asked for it.
+fn invalid(why: &'static str) -> AuthError {
+    tracing::debug!(why, "a token is refused");
+    AuthError::Invalid
 }
 
 /// The user the claims name: `userId`, or `sub` where that is absent or empty.
@@ -262,12 +286,15 @@ fn named_user(claims: &Claims) -> Option<UserId> {
     UserId::parse(claims.get("sub")?.as_str()?)
 }
 
+/// A claim that is no number.
+struct NotAMoment;
+
 /// The moment a claim names in seconds since the epoch, fractions allowed; `None` if it is absent.
-fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, AuthError> {
+fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, NotAMoment> {
     let Some(claim) = claims.get(name) else {
         return Ok(None);
     };
-    let seconds = claim.as_f64().ok_or(AuthError::Invalid)?;
+    let seconds = claim.as_f64().ok_or(NotAMoment)?;
     // A float-to-integer cast saturates: before the epoch is 0, and after the year 584 million is the end of time.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Ok(Some(Timestamp((seconds * 1000.0) as u64)))

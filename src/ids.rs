@@ -1,9 +1,13 @@
 //! The identifiers that cross rooms. Each is its own type, cheap to clone, and bounded where it is parsed.
 
+mod push_token;
+
 use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
+
+pub use push_token::{PushToken, PushTokenKind, PushTokens};
 
 /// Longest user, device or request id a client may send, in characters.
 pub const MAX_ID_CHARS: usize = 128;
@@ -120,70 +124,6 @@ impl fmt::Display for CallId {
 impl fmt::Debug for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// Where a push service reaches one installation of the app. Whoever has it can send there, so it is shown nowhere.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PushToken(Arc<str>);
-
-impl PushToken {
-    /// Longest token, in characters: several times what any service hands out.
-    pub const MAX_CHARS: usize = 4096;
-
-    /// The token, or `None` where `text` is not 1 to 4096 printable characters.
-    pub fn parse(text: &str) -> Option<Self> {
-        (is_printable(text, Self::MAX_CHARS) && !text.trim().is_empty()).then(|| Self(text.into()))
-    }
-
-    /// The token as text: to be sent to its service, or kept.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PushToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PushToken([redacted])")
-    }
-}
-
-/// Which service a push token belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PushTokenKind {
-    /// Firebase Cloud Messaging.
-    Fcm,
-    /// Apple's push service, for PushKit (VoIP).
-    ApnsVoip,
-}
-
-/// Where one installation of the app is reached; at most one token of each kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PushTokens {
-    /// By Firebase Cloud Messaging.
-    pub fcm: Option<PushToken>,
-    /// By PushKit.
-    pub apns_voip: Option<PushToken>,
-}
-
-impl PushTokens {
-    /// These, and of `older` those whose kind is missing here.
-    #[must_use]
-    pub fn or(self, older: Self) -> Self {
-        Self { fcm: self.fcm.or(older.fcm), apns_voip: self.apns_voip.or(older.apns_voip) }
-    }
-
-    /// The token of this kind.
-    pub fn of(&self, kind: PushTokenKind) -> Option<&PushToken> {
-        match kind {
-            PushTokenKind::Fcm => self.fcm.as_ref(),
-            PushTokenKind::ApnsVoip => self.apns_voip.as_ref(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.fcm.is_none() && self.apns_voip.is_none()
     }
 }
 

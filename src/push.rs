@@ -1,4 +1,4 @@
-//! Wakes devices that are not connected, and tells them when there is nothing to wake up for any more.
+//! Wakes devices, connected or not, and tells them when there is nothing to wake up for any more.
 //!
 //! The [`Dispatcher`] takes what is to be told, looks up the devices, and has a [`Provider`] send it: [`Fcm`], [`Apns`]. A provider
 //! knows the form of messages and what the answers of its service mean; everything else is the same for all of them: the queue, when

@@ -110,18 +110,20 @@ fn is_local(url: &Url) -> bool {
     }
 }
 
-/// What is left of `max-age`. What may not be kept at all is good for no time.
+/// What is left of `max-age`. What may not be kept at all is good for no time. Several headers are as good as one with commas
+/// (RFC 9110, section 5.3).
 fn lifetime(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let texts = |name: HeaderName| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let mut max_age = None;
-    for directive in text(&CACHE_CONTROL)?.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
+    let directives = texts(CACHE_CONTROL).flat_map(|text| text.split(','));
+    for directive in directives.map(|directive| directive.trim().to_ascii_lowercase()) {
         match directive.split_once('=') {
             Some(("max-age", seconds)) => max_age = seconds.trim_matches('"').parse().ok(),
             None if directive == "no-store" || directive == "no-cache" => return Some(Duration::ZERO),
             _ => {}
         }
     }
-    let age: u64 = text(&AGE).and_then(|age| age.trim().parse().ok()).unwrap_or_default();
+    let age: u64 = texts(AGE).next().and_then(|age| age.trim().parse().ok()).unwrap_or_default();
     max_age.map(|seconds: u64| Duration::from_secs(seconds.saturating_sub(age)))
 }
 
@@ -177,6 +179,8 @@ mod tests {
         assert_eq!(lifetime(&[cache("Max-Age=\"60\"")]), Some(60));
         assert_eq!(lifetime(&[cache("max-age=600"), (AGE, "100")]), Some(500));
         assert_eq!(lifetime(&[cache("max-age=600"), (AGE, "1000")]), Some(0));
+        assert_eq!(lifetime(&[cache("public"), cache("max-age=600")]), Some(600));
+        assert_eq!(lifetime(&[cache("max-age=600"), cache("no-store")]), Some(0));
         for forbidden in ["no-store", "no-cache, max-age=600", "max-age=600, No-Store"] {
             assert_eq!(lifetime(&[cache(forbidden)]), Some(0), "{forbidden}");
         }

@@ -1,6 +1,7 @@
 //! The keys of an identity provider as this node knows them: kept, replaced before they are stale, and fetched when a token names one
 //! that is not known. One task fetches; whoever needs a key waits for what it brings.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use jsonwebtoken::Algorithm;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::AuthError;
 use crate::auth::key_server::KeyServer;
 use crate::auth::keys::{Found, KeySet, VerifyingKey};
 use crate::auth::schedule::Schedule;
+use crate::auth::{AuthError, invalid};
 use crate::clock::{Clock, Timestamp};
 
 /// By how much the clocks of the provider and of this node may differ.
@@ -72,9 +73,11 @@ impl Provider {
                 let latest = known.borrow_and_update().clone();
                 match latest.keys.find(sought.name, sought.algorithm) {
                     Found::Key(key) => return Ok(key),
-                    Found::Misfit => return Err(AuthError::Invalid),
+                    Found::Misfit => {
+                        return Err(invalid("the key it names is for something else, or it names none of several"));
+                    }
                     Found::Unknown if latest.times > times || self.is_old_news(&latest, sought) => {
-                        return Err(AuthError::Invalid);
+                        return Err(invalid("the identity provider has no such key"));
                     }
                     Found::Unknown => self.asked.notify_one(),
                 }
@@ -95,20 +98,32 @@ impl Provider {
         let mut schedule = Schedule::new();
         let mut complaint = None;
         loop {
-            let now = self.clock.now();
-            let wait = now.until(schedule.next_at());
-            if wait.is_zero() {
-                tokio::select! {
-                    () = self.fetch(&mut schedule, &mut complaint) => {}
-                    () = stopping.cancelled() => return,
-                }
-                continue;
-            }
-            // Waits for the time of the next fetch, for a token whose key is not known, or for the node to stop.
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.asked.notified() => schedule.asked(),
+                () = self.time_to_fetch(&mut schedule) => {}
                 () = stopping.cancelled() => return,
+            }
+            tokio::select! {
+                () = self.fetch(&mut schedule, &mut complaint) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Waits for the time of the next fetch. What has been waited counts, whatever the clock says by then: it may be set back.
+    async fn time_to_fetch(&self, schedule: &mut Schedule) {
+        let wait = |schedule: &Schedule| self.clock.now().until(schedule.next_at());
+        let mut due = pin!(tokio::time::sleep(wait(schedule)));
+        loop {
+            // Waits until it is time, or for a token whose key is not known, which may make it so sooner.
+            tokio::select! {
+                () = &mut due => return,
+                () = self.asked.notified() => {}
+            }
+            let before = schedule.next_at();
+            schedule.asked();
+            let wait = wait(schedule);
+            if schedule.next_at() < before || wait.is_zero() {
+                due.set(tokio::time::sleep(wait));
             }
         }
     }

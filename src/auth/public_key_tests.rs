@@ -108,6 +108,9 @@ fn what_the_header_says_of_keys_and_algorithms_is_not_believed() {
     }
     let critical = Header { crit: Some(vec!["exp".into()]), ..Header::new(Algorithm::RS256) };
     assert_eq!(outcome(&authenticator, &RSA.sign_with(&critical, &claims(&json!({})))), Err(AuthError::Invalid));
+    let critical = Header { alg: Algorithm::HS256, ..critical };
+    let with_secret = encode(&critical, &claims(&json!({})), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    assert_eq!(outcome(&authenticator, &with_secret), Err(AuthError::Invalid));
 
     let good = RSA.sign(None, &claims(&json!({})));
     let parts: Vec<_> = good.split('.').collect();

@@ -1,4 +1,4 @@
-//! The table of tokens in part 2 of the wire contract, row by row.
+//! Tokens of the shared secret: which are accepted, for whom, and what the others are told.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::percent_decode_str;
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -12,15 +13,15 @@ use url::Url;
 use super::Mode;
 use super::public_key::{PublicKey, public_keys};
 use super::reader::{Reader, comma_list};
-use super::service_url::service_url;
+use super::service_url::given_service;
 use super::variables::{ALGORITHMS, HMAC_ALGORITHMS, Kind};
 
 /// RFC 7518, section 3.2: a key as long as the hash output, here of SHA-256.
 const SECRET_BYTES_MIN: usize = 32;
 /// What tokens with a public key are signed by where nothing else is said: what identity providers use.
 const USUAL_ALGORITHMS: &[&str] = &["RS256", "ES256", "EdDSA"];
-/// Where Google publishes the keys of Firebase. They sign the tokens of all projects of everybody.
-const FIREBASE_KEYS: &str = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
+/// Whose keys sign the tokens of Firebase, those of all projects of everybody. Part of the path at which Google publishes them.
+const FIREBASE_SIGNER: &str = "securetoken@system.gserviceaccount.com";
 
 /// Tokens.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ pub(super) fn auth_config(reader: &mut Reader, mode: Mode, warnings: &mut Vec<St
     let given = reader.text("JWT_SECRET").map(SecretString::from);
     let has_public_keys = PUBLIC.iter().any(|name| reader.is_given(name));
     secret_advice(reader, given.as_ref(), has_public_keys, mode, warnings);
-    let keys_url = reader.parsed("JWT_JWKS_URL", |text, _| service_url(text, mode));
+    let keys_url = given_service(reader, "JWT_JWKS_URL", mode, |_| true);
     let public_keys = key_file(reader);
     let secret_generated = given.is_none() && !has_public_keys;
     let algorithms = algorithms(reader, given.is_some() || secret_generated, has_public_keys);
@@ -89,6 +90,12 @@ fn secret_advice(
     mode: Mode,
     warnings: &mut Vec<String>,
 ) {
+    if given.is_some_and(|secret| is_public(secret.expose_secret())) {
+        reader.conflict(
+            "JWT_SECRET",
+            "holds a public key, with which anybody who knows it could make tokens; JWT_PUBLIC_KEY_PATH names a file of such keys",
+        );
+    }
     match (given, mode) {
         (None, Mode::Production) if !has_public_keys => reader.conflict(
             "JWT_SECRET",
@@ -107,6 +114,11 @@ fn secret_advice(
         ),
         (Some(_) | None, Mode::Production) | (None, Mode::Development) => {}
     }
+}
+
+/// Whether the text is PEM of what is not secret. Libraries that choose the algorithm by the key take either in one setting.
+fn is_public(secret: &str) -> bool {
+    ["PUBLIC KEY", "CERTIFICATE"].iter().any(|label| secret.contains(&format!("{label}-----")))
 }
 
 fn generated_secret() -> SecretString {
@@ -178,7 +190,8 @@ fn algorithms(reader: &mut Reader, has_secret: bool, has_public_keys: bool) -> V
 /// An identity provider signs tokens for others than this server, too.
 fn foreign_tokens(reader: &mut Reader, url: &Url, warnings: &mut Vec<String>) {
     let missing: Vec<_> = ["JWT_ISSUER", "JWT_AUDIENCE"].into_iter().filter(|name| !reader.is_given(name)).collect();
-    if url.as_str() == FIREBASE_KEYS {
+    let path = percent_decode_str(url.path()).decode_utf8_lossy();
+    if path.contains(FIREBASE_SIGNER) {
         for name in missing {
             reader.conflict(
                 name,

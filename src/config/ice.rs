@@ -1,4 +1,6 @@
-//! The settings of STUN and TURN: which servers there are, in which region, and what their users show them.
+//! The settings of STUN and TURN: which servers there are, in which region, and the credentials that users show them.
+
+use std::net::Ipv6Addr;
 
 use super::problem::shortened;
 use super::reader::{Reader, comma_list};
@@ -9,7 +11,7 @@ const REGION_CHARS_MAX: usize = 32;
 
 /// The STUN and TURN settings.
 pub(super) fn ice_config(reader: &mut Reader, warnings: &mut Vec<String>) -> IceConfig {
-    let stun = |text: &str, _| has_scheme(text, &["stun:", "stuns:"]).then(|| text.to_owned());
+    let stun = |text: &str, _| is_stun(text).then(|| text.to_owned());
     IceConfig {
         stun_url: reader.parsed("STUN_SERVER_URL", stun).unwrap_or_default(),
         turn_urls: reader.parsed("TURN_SERVER_URL", |text, _| turn_urls(text)).unwrap_or_default(),
@@ -20,13 +22,28 @@ pub(super) fn ice_config(reader: &mut Reader, warnings: &mut Vec<String>) -> Ice
     }
 }
 
-fn has_scheme(url: &str, schemes: &[&str]) -> bool {
-    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+/// A URL as RFC 7064 has it. What is none must not get to a browser: it throws at the whole list, and the call fails.
+fn is_stun(url: &str) -> bool {
+    url.strip_prefix("stun:").or_else(|| url.strip_prefix("stuns:")).is_some_and(is_host_with_port)
 }
 
+/// A URL as RFC 7065 has it, with the transports that browsers know.
 fn is_turn(url: &str) -> bool {
-    has_scheme(url, &["turn:", "turns:"])
+    let Some(rest) = url.strip_prefix("turn:").or_else(|| url.strip_prefix("turns:")) else { return false };
+    let Some((host, query)) = rest.split_once('?') else { return is_host_with_port(rest) };
+    let transport = query.strip_prefix("transport=");
+    is_host_with_port(host) && transport.is_some_and(|it| ["udp", "tcp"].iter().any(|one| it.eq_ignore_ascii_case(one)))
+}
+
+fn is_host_with_port(text: &str) -> bool {
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_host = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    is_host && port.is_none_or(is_port)
 }
 
 fn turn_urls(text: &str) -> Option<Vec<String>> {
@@ -72,12 +89,15 @@ fn region(item: &str) -> Result<TurnRegion, String> {
     let Some((name, urls)) = item.split_once('=').map(|(name, urls)| (name.trim(), urls)).filter(|(n, _)| is_name(n))
     else {
         return Err(format!(
-            "{:?} does not begin with the name of a region, letters, digits, - and _, and an equals sign",
+            "{:?} does not begin with the name of a region, up to {REGION_CHARS_MAX} letters, digits, - and _, and an equals sign",
             shortened(item)
         ));
     };
     if let Some(bad) = comma_list(urls).find(|url| !is_turn(url)) {
-        return Err(format!("region {name:?} has {:?}, which does not start with turn: or turns:", shortened(bad)));
+        let bad = shortened(bad);
+        return Err(format!(
+            "region {name:?} has {bad:?}, which is no TURN URL such as turn:a.example.org:3478?transport=udp"
+        ));
     }
     let urls = turn_urls(urls).ok_or_else(|| format!("region {name:?} has no URL"))?;
     Ok(TurnRegion { name: name.to_ascii_lowercase(), urls })

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::Mode;
 use super::reader::Reader;
-use super::service_url::service_url;
+use super::service_url::{given_service, service_url};
 use super::variables::Kind;
 
 const APNS_PRODUCTION: &str = "https://api.push.apple.com";
@@ -194,7 +194,7 @@ fn ignored(reader: &Reader, names: &[&str], wanted: &str, warnings: &mut Vec<Str
 }
 
 fn endpoint(reader: &mut Reader, name: &str, mode: Mode) -> Option<Url> {
-    reader.parsed(name, |text, _| service_url(text, mode).filter(|url| url.query().is_none()))
+    given_service(reader, name, mode, |url| url.query().is_none())
 }
 
 /// A name that may stand in a header, in a path and in a token.

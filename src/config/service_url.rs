@@ -3,6 +3,24 @@
 use url::{Host, Url};
 
 use super::Mode;
+use super::reader::Reader;
+
+/// The service that a variable names, or its default, if it `fits`.
+pub(super) fn given_service(reader: &mut Reader, name: &str, mode: Mode, fits: impl Fn(&Url) -> bool) -> Option<Url> {
+    if reader.text(name).is_some_and(|text| may_name_somebody(&text)) {
+        reader.conflict(name, "names a user or a password, which have no place in an address that is shown");
+        return None;
+    }
+    reader.parsed(name, |text, _| service_url(text, mode).filter(&fits))
+}
+
+/// Whether there may be a user or a password in an address. Where they would be in what is no address, nobody can tell.
+fn may_name_somebody(text: &str) -> bool {
+    match Url::parse(text) {
+        Ok(url) if url.has_host() => !url.username().is_empty() || url.password().is_some(),
+        Ok(_) | Err(_) => text.contains('@'),
+    }
+}
 
 /// Where a service is. Whoever can change what comes from there on its way, or read what goes there, has its rights: so it is encrypted,
 /// or stays within this machine, or this is development. User and password have no place in a URL that is shown.

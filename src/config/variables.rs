@@ -165,8 +165,8 @@ impl Kind {
             Seconds(least, most) => format!("seconds from {least} to {most}"),
             Lifetime => "a duration such as 7d, 12h, 30m or 45s, at most 3650d".into(),
             Origins => "* or origins such as https://app.example.org, separated by commas".into(),
-            StunUrl => "a URL that starts with stun: or stuns:".into(),
-            TurnUrls => "URLs that start with turn: or turns:, separated by commas".into(),
+            StunUrl => "a URL such as stun:stun.example.org:3478".into(),
+            TurnUrls => "URLs such as turn:turn.example.org:3478?transport=udp, separated by commas".into(),
             TurnRegions => {
                 "regions and their TURN URLs, such as eu=turn:a.example.org,turns:a.example.org; us=turn:b.example.org"
                     .into()

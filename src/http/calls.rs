@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -47,10 +48,12 @@ struct Status<'a> {
 /// affair is answered like one that is not there.
 pub(super) async fn status(
     State(state): State<Arc<HttpState>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
+    // What cannot even be decoded names no call either.
+    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
     let mut response = match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
         Err(Refused::Token(error)) => {
@@ -212,7 +215,10 @@ mod tests {
         assert_eq!(server.get(&path).await.json()["error"], "Authentication required");
         assert_eq!(server.get(&format!("{path}?token=x.y")).await.json()["error"], "Invalid token");
         let mallory = token(&server, "mallory");
-        for path in [path, format!("/calls/{}/status", CallId::from_u128(9)), "/calls/7/status".to_owned()] {
+        assert_eq!(server.get("/calls/%ff/status").await.json()["error"], "Authentication required");
+        let others =
+            [format!("/calls/{}/status", CallId::from_u128(9)), "/calls/7/status".into(), "/calls/%ff/status".into()];
+        for path in [path].into_iter().chain(others) {
             let answer = server.get(&format!("{path}?token={mallory}")).await;
             assert_eq!((answer.status, answer.json()), (404, json!({ "success": false, "error": "Call not found" })));
         }

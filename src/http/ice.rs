@@ -27,7 +27,7 @@ struct ServerList {
 }
 
 /// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
-/// parameter `userId` names the user, as the reference server had it. The parameter `region` says where the TURN servers are
+/// parameter `userId` names the user where no token does, as the reference server had it. The parameter `region` says where the TURN servers are
 /// to be.
 pub(super) async fn ice_servers(
     State(state): State<Arc<HttpState>>,
@@ -73,15 +73,21 @@ impl IntoResponse for Refused {
 
 /// The user whom TURN credentials may be made for, if any.
 async fn requester(state: &HttpState, headers: &HeaderMap, query: &str) -> Result<Option<String>, Refused> {
-    if state.ice_servers.is_public() {
-        let user = parameter(query, "userId").unwrap_or_else(|| ANONYMOUS.to_owned());
-        return if is_valid_id(&user) { Ok(Some(user)) } else { Err(Refused::UserId) };
-    }
-    let Some(token) = bearer(headers).or_else(|| parameter(query, "token")) else {
-        return Ok(None);
+    let token = bearer(headers).or_else(|| parameter(query, "token"));
+    let named = match token {
+        Some(token) => state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await.map(Some),
+        None => Ok(None),
     };
-    let identity = state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await.map_err(Refused::Token)?;
-    Ok(Some(identity.user.as_str().to_owned()))
+    match named {
+        Ok(Some(identity)) => Ok(Some(identity.user.as_str().to_owned())),
+        // Where everybody may have them, a bad token is none.
+        Ok(None) | Err(_) if state.ice_servers.is_public() => {
+            let user = parameter(query, "userId").unwrap_or_else(|| ANONYMOUS.to_owned());
+            if is_valid_id(&user) { Ok(Some(user)) } else { Err(Refused::UserId) }
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(Refused::Token(error)),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +176,16 @@ mod tests {
         for bad in [format!("?userId={}", "x".repeat(129)), "?userId=a%0Ab".into()] {
             let answer = server.get(&format!("/ice-servers{bad}")).await;
             assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("Invalid user ID")));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_turn_is_public_a_good_token_names_the_user_all_the_same() {
+        let server = turn_server("true");
+        let good = format!("bearer {}", token(&server, "alice"));
+        for (authorization, expected) in [(good.as_str(), "1700086400:alice"), ("bearer nonsense", "1700086400:bob")] {
+            let answer = server.get_with("/ice-servers?userId=bob", &[("authorization", authorization)]).await;
+            assert_eq!((answer.status, username(&answer.json())), (200, Some(expected)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What clients say: from the text of a packet to a request that is valid by its type.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::call::{CallType, CallerDisplay, Text};
-use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, UserId};
+use crate::ids::{CallId, DeviceId, EventId, PushTokenKind, PushTokens, RequestId, UserId};
 use crate::protocol::event_name::EVENT_NAMES;
 use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
 use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
@@ -222,6 +223,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Packet<'a> {
     }
 }
 
+/// The push tokens of a registration, whatever kinds there are.
+fn push_tokens(payload: Field<'_>) -> Result<PushTokens, Problem> {
+    let all: HashMap<Cow<'_, str>, &RawValue> = fields(payload, Problem::invalid_payload)?;
+    let tokens = PushTokenKind::ALL.into_iter().map(|kind| {
+        let token = push_token(all.get(kind.field()).copied(), kind.field())?;
+        Ok(token.map(|token| (kind, token)))
+    });
+    tokens.filter_map(Result::transpose).collect()
+}
+
 /// The fields of an object. An absent or null payload is always the same problem; one that is something else is what the
 /// documented contract calls it, `otherwise`.
 fn fields<'a, T: Deserialize<'a> + Default>(payload: Field<'a>, otherwise: fn() -> Problem) -> Result<T, Problem> {
@@ -261,10 +272,7 @@ fn register(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         user,
         device,
         platform: optional_text(fields.platform, "platform", Text::MAX_CHARS)?,
-        tokens: PushTokens {
-            fcm: push_token(fields.fcm_token, "fcmToken")?,
-            apns_voip: push_token(fields.apns_voip_token, "apnsVoipToken")?,
-        },
+        tokens: push_tokens(payload)?,
         last_event,
     }))
 }

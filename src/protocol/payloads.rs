@@ -20,10 +20,6 @@ pub(super) struct RegisterFields<'a> {
     #[serde(borrow)]
     pub(super) platform: Field<'a>,
     #[serde(borrow)]
-    pub(super) fcm_token: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) apns_voip_token: Field<'a>,
-    #[serde(borrow)]
     pub(super) last_event_id: Field<'a>,
 }
 

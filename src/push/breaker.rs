@@ -59,6 +59,16 @@ pub(super) enum Change {
 }
 
 impl Breaker {
+    /// What [`Breaker::admit`] would say at `now`, for those who have something else to find out before they ask.
+    pub(super) fn foresee(&self, now: Timestamp) -> Admission {
+        match *self.0.lock() {
+            State::Open { until, .. } | State::Probing { until, .. } if now < until => {
+                Admission::Wait(now.until(until))
+            }
+            State::Closed { .. } | State::Open { .. } | State::Probing { .. } => Admission::Go,
+        }
+    }
+
     /// Whether the service may be asked at `now`. Who is let go has to say what came of it.
     pub(super) fn admit(&self, now: Timestamp) -> Admission {
         let mut state = self.0.lock();

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! wake ──► queue ──► look the devices up ──► each device: first service that carries it and has a token ──► lane ──► service
-//!          4096      64 at once              (the next one, if that token is dead)                          4096, 64 at once
+//!          4096      64 at once              (the next one, if that did not reach it)     16384, 64 at once
 //! ```
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,25 +14,27 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::call::Wake;
-use crate::clock::Clock;
-use crate::ids::{PushTokens, UserId};
+use crate::clock::{Clock, Timestamp};
+use crate::ids::PushTokens;
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::counts::{Count, Fate};
 use crate::push::lane::{End, Errand, Lane, Surroundings};
-use crate::push::underway::{Ringing, Underway};
+use crate::push::underway::{Efforts, Ringing, Underway};
 use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusToken, Wakeup};
 
 /// Wakeups that wait to be looked at. What comes beyond that is dropped.
 const QUEUE: usize = 4096;
 /// Users whose devices are looked up at once.
 const LOOKUPS: usize = 64;
-/// How often that is tried.
-const LOOKUP_ATTEMPTS: u32 = 4;
+/// That is tried again for as long as the message is of use, after pauses that stop growing here: a failover takes seconds.
+const LOOKUP_PAUSES_GROW: u32 = 2;
+/// How long a node that stops waits for the answers of services.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What an operator may choose.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +70,12 @@ pub struct Snapshot {
 
 struct Job {
     wakeup: Wakeup,
+    /// When it was so.
+    at: Timestamp,
     /// Of a ring: it is under way.
     ringing: Option<Ringing>,
-    /// Of everything else: the end of the ring, if that is under way here.
-    after: Option<CancellationToken>,
+    /// Of everything else: the ring that has to be at its end before, if that is under way here.
+    after: Option<Efforts>,
 }
 
 /// What is known to both ends of the queue.
@@ -134,7 +139,7 @@ impl Push for Dispatcher {
             Wake::Ring => (Some(self.desk.underway.begin(call)), None),
             Wake::Stop { .. } | Wake::Missed => (None, self.desk.underway.stop(call)),
         };
-        match self.queue.try_send(Job { wakeup, ringing, after }) {
+        match self.queue.try_send(Job { wakeup, at: self.desk.around.clock.now(), ringing, after }) {
             // Closed when the node has stopped.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(_)) => {
@@ -147,13 +152,27 @@ impl Push for Dispatcher {
 
 impl Worker {
     /// Works the queue off until `stopping`, then what is left of it, without waiting for services that do not answer.
-    pub async fn run(mut self, stopping: CancellationToken) {
+    pub async fn run(self, stopping: CancellationToken) {
+        let overdue = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        // Waits for everything to be told, or until the node has waited for that long enough.
+        tokio::select! {
+            () = self.work(stopping.clone()) => {}
+            () = overdue => {}
+        }
+    }
+
+    async fn work(mut self, stopping: CancellationToken) {
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        let tasks = TaskTracker::new();
+        // Ended with this, wherever they are.
+        let mut tasks = JoinSet::new();
         loop {
             // Waits for a wakeup, or for the end; at the end the queue is emptied.
             let job = tokio::select! {
                 biased;
+                Some(_) = tasks.join_next() => continue,
                 job = self.queue.recv() => job,
                 () = stopping.cancelled() => None,
             };
@@ -163,20 +182,21 @@ impl Worker {
             };
             tasks.spawn(self.desk.clone().serve(job, lookup, stopping.clone()));
         }
-        tasks.close();
-        tasks.wait().await;
+        while tasks.join_next().await.is_some() {}
     }
 }
 
 impl Desk {
     async fn serve(self: Arc<Self>, job: Job, lookup: OwnedSemaphorePermit, stopping: CancellationToken) {
-        let Job { wakeup, ringing, after } = job;
+        let Job { wakeup, at, ringing, after } = job;
         let Settings { ring_timeout, skip_online } = self.settings;
         let now = self.around.clock.now();
+        let over = ringing.as_ref().map(|ringing| ringing.over().clone());
         let Some(message) = Message::new(&wakeup, now, ring_timeout, &self.status_token) else {
             return;
         };
-        let Some(mut recipients) = self.look_up(&wakeup.user).await else {
+        let errand = Errand { message, user: wakeup.user.clone(), at, over, after, stopping };
+        let Some(mut recipients) = self.look_up(&errand).await else {
             self.not_looked_up.fetch_add(1, Ordering::Relaxed);
             self.complain("devices cannot be looked up; some are not woken");
             return;
@@ -187,24 +207,33 @@ impl Desk {
             Wake::Ring | Wake::Missed => None,
         };
         recipients.retain(|recipient| Some(&recipient.device) != except && !(skip_online && recipient.is_connected));
-        let over = ringing.as_ref().map(|ringing| ringing.over().clone());
-        let errand = Errand { message, over, after, stopping };
-        join_all(recipients.iter().map(|recipient| self.tell(&errand, &wakeup.user, recipient))).await;
+        let guards =
+            ringing.as_ref().map(|ringing| ringing.rings(recipients.iter().map(|recipient| &recipient.device)));
+        let guards = guards.into_iter().flatten().map(Some).chain(iter::repeat_with(|| None));
+        join_all(recipients.iter().zip(guards).map(|(recipient, guard)| {
+            let told = self.tell(&errand, recipient);
+            async {
+                told.await;
+                // From here on this device may be told of the end.
+                drop(guard);
+            }
+        }))
+        .await;
         // Ends here, or wherever this is given up: from then on its end may be told.
         drop(ringing);
     }
 
     /// Tells one device, by the first service that can; by the next one if that certainly did not reach it.
-    async fn tell(&self, errand: &Errand, user: &UserId, recipient: &Recipient) {
+    async fn tell(&self, errand: &Errand, recipient: &Recipient) {
         for lane in self.lanes_for(errand.message.kind) {
             let kind = lane.provider.token_kind();
             let Some(token) = recipient.tokens.of(kind) else {
                 continue;
             };
-            let End { fate, since } = lane.deliver(errand, token, &self.around).await;
+            let End { fate, token, since } = lane.deliver(errand, &recipient.device, token, &self.around).await;
             match fate {
                 Fate::TokenDead if since.is_none_or(|since| recipient.seen_at < since) => {
-                    self.around.recipients.forget(user, &recipient.device, kind, token).await;
+                    self.around.recipients.forget(&errand.user, &recipient.device, kind, &token).await;
                 }
                 Fate::TokenDead | Fate::Refused => {}
                 Fate::Sent | Fate::Retried | Fate::GivenUp | Fate::CalledOff | Fate::Dropped => return,
@@ -216,17 +245,17 @@ impl Desk {
         self.lanes.iter().filter(move |lane| lane.provider.carries(kind))
     }
 
-    /// The devices of `user`; `None` if they cannot be looked up, however often it is tried.
-    async fn look_up(&self, user: &UserId) -> Option<Vec<Recipient>> {
-        for attempt in 0..LOOKUP_ATTEMPTS {
-            if let Ok(recipients) = self.around.recipients.of(user).await {
+    /// The devices of the user; `None` if they cannot be looked up for as long as the message is of use.
+    async fn look_up(&self, errand: &Errand) -> Option<Vec<Recipient>> {
+        let mut attempt = 0;
+        loop {
+            if let Ok(recipients) = self.around.recipients.of(&errand.user).await {
                 return Some(recipients);
             }
-            if attempt + 1 < LOOKUP_ATTEMPTS {
-                tokio::time::sleep(pause(attempt, None, rand::random())).await;
-            }
+            let pause = pause(attempt.min(LOOKUP_PAUSES_GROW), None, rand::random());
+            errand.patiently(tokio::time::sleep(pause), self.around.clock).await.ok()?;
+            attempt += 1;
         }
-        None
     }
 
     fn complain(&self, why: &'static str) {

@@ -7,17 +7,19 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::ids::PushToken;
+use crate::ids::{DeviceId, PushToken, UserId};
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::breaker::{Admission, Breaker, Change};
 use crate::push::counts::{Counts, Fate};
+use crate::push::underway::Efforts;
 use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
 const SLOTS: usize = 64;
-/// Messages on the way, those included that wait. What comes beyond that is dropped.
-const MESSAGES_MAX: usize = 4096;
+/// Messages of one kind on the way, those included that wait: 3000 calls at once to users with five devices. What comes beyond that is
+/// dropped. Of each kind for itself, so that a phone that rings is stopped whatever else there is to be told.
+const MESSAGES_MAX: usize = 16_384;
 /// An attempt is a request or two, and perhaps one for an access token.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
 /// For so long a call that rang is taken to ring still.
@@ -31,24 +33,31 @@ pub(super) struct Lane {
     /// The breaker has changed its mind.
     changed: Notify,
     slots: Semaphore,
-    room: Semaphore,
+    /// For rings, stops and what was missed.
+    rooms: [Semaphore; 3],
 }
 
 /// A message, and what ends the efforts for it.
 pub(super) struct Errand {
     pub(super) message: Message,
+    /// Whose devices are told.
+    pub(super) user: UserId,
+    /// When there was reason for it.
+    pub(super) at: Timestamp,
     /// The call rings no more, so that this message is called off.
     pub(super) over: Option<CancellationToken>,
-    /// What has to be at its end before this message is sent.
-    pub(super) after: Option<CancellationToken>,
+    /// Of each device, what has to be at its end before this message is sent to it.
+    pub(super) after: Option<Efforts>,
     /// The node stops: what can be sent at once is sent, nothing waits.
     pub(super) stopping: CancellationToken,
 }
 
 /// What became of a message to one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) fate: Fate,
+    /// The token of the last attempt.
+    pub(super) token: PushToken,
     /// Since when a dead token is dead, if the service knows.
     pub(super) since: Option<Timestamp>,
 }
@@ -68,32 +77,46 @@ impl Lane {
             breaker: Breaker::default(),
             changed: Notify::new(),
             slots: Semaphore::new(SLOTS),
-            room: Semaphore::new(MESSAGES_MAX),
+            rooms: std::array::from_fn(|_| Semaphore::new(MESSAGES_MAX)),
         }
     }
 
-    /// Sends a message to one token, as often as it takes, for as long as it is of use.
-    pub(super) async fn deliver(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
-        let end = self.attempts(errand, token, around).await;
+    /// Sends a message to one token of a device, as often as it takes, for as long as it is of use.
+    pub(super) async fn deliver(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &PushToken,
+        around: &Surroundings,
+    ) -> End {
+        let mut token = token.clone();
+        let (fate, since) = self.attempts(errand, device, &mut token, around).await;
+        let end = End { fate, token, since };
         let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }
 
-    async fn attempts(&self, errand: &Errand, token: &PushToken, around: &Surroundings) -> End {
-        let ended = |fate| End { fate, since: None };
-        let Ok(_room) = self.room.try_acquire() else {
+    async fn attempts(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
+        around: &Surroundings,
+    ) -> (Fate, Option<Timestamp>) {
+        let ended = |fate| (fate, None);
+        let Ok(_room) = self.room(errand.message.kind).try_acquire() else {
             self.raise("there are too many messages; some are dropped", around);
             return ended(Fate::Dropped);
         };
         if let Some(after) = &errand.after {
-            after.cancelled().await;
+            after.end_for(device).await;
         }
-        // The call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
-        let mut believed_until = around.clock.now().plus(BELIEVED_FOR);
+        // If the call was committed a moment ago. Before another attempt, or after a wait, it is asked how it is.
+        let mut believed_until = errand.at.plus(BELIEVED_FOR);
         for attempt in 0..errand.message.attempts {
-            let slot = match self.turn(errand, believed_until, around).await {
+            let slot = match self.turn(errand, device, token, believed_until, around).await {
                 Ok(slot) => slot,
                 Err(fate) => return ended(fate),
             };
@@ -104,7 +127,7 @@ impl Lane {
             self.note(outcome, around);
             let after = match outcome {
                 Outcome::Sent => return ended(Fate::Sent),
-                Outcome::TokenDead { since, .. } => return End { fate: Fate::TokenDead, since },
+                Outcome::TokenDead { since, .. } => return (Fate::TokenDead, since),
                 Outcome::Refused { .. } => return ended(Fate::Refused),
                 Outcome::Retry { after, .. } => after,
             };
@@ -122,10 +145,21 @@ impl Lane {
         ended(Fate::GivenUp)
     }
 
+    fn room(&self, kind: Kind) -> &Semaphore {
+        let [rings, stops, missed] = &self.rooms;
+        match kind {
+            Kind::Ring => rings,
+            Kind::Stop => stops,
+            Kind::Missed => missed,
+        }
+    }
+
     /// Waits until this message may be sent: until there is a slot, and the service is worth asking.
     async fn turn(
         &self,
         errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
         believed_until: Timestamp,
         around: &Surroundings,
     ) -> Result<SemaphorePermit<'_>, Fate> {
@@ -134,9 +168,9 @@ impl Lane {
             let changed = self.changed.notified();
             // Closed by nobody.
             let slot = errand.within(self.slots.acquire(), around.clock).await?.map_err(|_| Fate::Dropped)?;
-            let is_in_doubt = errand.message.kind == Kind::Ring && around.clock.now() >= believed_until;
-            if is_in_doubt && around.recipients.is_ringing(errand.message.call).await == Ok(false) {
-                return Err(Fate::CalledOff);
+            let admission = self.breaker.foresee(around.clock.now());
+            if admission == Admission::Go && around.clock.now() >= believed_until {
+                self.ask(errand, device, token, around).await?;
             }
             match self.breaker.admit(around.clock.now()) {
                 Admission::Go => return Ok(slot),
@@ -153,6 +187,31 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// Asks whether a message that has waited is still of use to a device, and by which token this is reached: it may have another one
+    /// since, or belong to another user, who is not to see whose calls came before. What ends the ringing is harmless to all.
+    async fn ask(
+        &self,
+        errand: &Errand,
+        device: &DeviceId,
+        token: &mut PushToken,
+        around: &Surroundings,
+    ) -> Result<(), Fate> {
+        let Message { kind, call, .. } = errand.message;
+        if kind == Kind::Stop {
+            return Ok(());
+        }
+        if kind == Kind::Ring && around.recipients.is_ringing(call).await == Ok(false) {
+            return Err(Fate::CalledOff);
+        }
+        let Ok(recipients) = around.recipients.of(&errand.user).await else {
+            return Ok(());
+        };
+        let recipient = recipients.into_iter().find(|recipient| recipient.device == *device);
+        let newest = recipient.and_then(|recipient| recipient.tokens.of(self.provider.token_kind()).cloned());
+        *token = newest.ok_or(Fate::CalledOff)?;
+        Ok(())
     }
 
     /// Draws the consequences of an outcome for the service as a whole.
@@ -222,7 +281,7 @@ impl Errand {
     }
 
     /// The same, unless the node stops.
-    async fn patiently(&self, future: impl Future<Output = ()>, clock: Clock) -> Result<(), Fate> {
+    pub(super) async fn patiently(&self, future: impl Future<Output = ()>, clock: Clock) -> Result<(), Fate> {
         let unless_stopping = async {
             // Waits for either.
             tokio::select! {

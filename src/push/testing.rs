@@ -8,7 +8,7 @@ use jsonwebtoken::EncodingKey;
 use crate::call::{Call, CallType, CallerDisplay, Party, Ringing, Silence, State, Text, Wake};
 use crate::clock::Timestamp;
 use crate::config::ApnsConfig;
-use crate::ids::{CallId, DeviceId, PushToken, UserId};
+use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, UserId};
 use crate::push::{Message, Wakeup};
 
 pub(super) const RING_TIMEOUT: Duration = Duration::from_secs(45);
@@ -70,4 +70,10 @@ pub(super) fn message(call: Call, wake: Wake) -> Message {
 
 pub(super) fn stop(why: Silence) -> Wake {
     Wake::Stop { why, except: None }
+}
+
+/// These tokens.
+pub(super) fn tokens(fcm: Option<&str>, apns_voip: Option<&str>) -> PushTokens {
+    let both = [(PushTokenKind::Fcm, fcm), (PushTokenKind::ApnsVoip, apns_voip)];
+    both.into_iter().filter_map(|(kind, text)| Some((kind, PushToken::parse(text?).unwrap()))).collect()
 }

@@ -104,8 +104,10 @@ describe('who gets which servers', () => {
     turnOf(await nobody.request('get_ice_servers'), { user: 'anonymous' });
     await nobody.register();
     turnOf(await nobody.request('get_ice_servers'), { user: nobody.user });
+    turnOf(await get(server, undefined, '?userId=bob'), { user: 'bob' });
     const alice = await phone(t, server);
     turnOf(await alice.request('get_ice_servers'), { user: alice.user });
+    turnOf(await get(server, alice.user, '?userId=bob'), { user: alice.user });
   });
 
   test('regions that cannot be read, and a file without a secret, stop the start', async () => {
@@ -241,8 +243,9 @@ describe('a real coturn', { concurrency: true }, () => {
     const alice = await phone(t, server);
     const over = (await alice.request('get_ice_servers')).iceServers[1];
     assert.deepEqual(over.urls, coturn.urls);
-    const [odd, digits] = [await given(server, unique(`é: "b" \\ 'c' 100%`)), await given(server, '1234567890')];
-    const good = [[over, 'udp'], [over, 'tcp'], [odd, 'udp'], [digits, 'tcp']];
+    const names = [`é: "b" \\ 'c' 100%`, 'Union: select', '日本'].map(unique);
+    const [odd, ...others] = await Promise.all([...names, '1234567890', '😀'.repeat(128)].map((user) => given(server, user)));
+    const good = [[over, 'udp'], [over, 'tcp'], [odd, 'udp'], ...others.map((one) => [one, 'tcp'])];
     const expiry = Number(over.username.split(':', 1)[0]);
     const signed = (secret, username) => ({ username, credential: sign(secret, username) });
     const bad = {

@@ -109,6 +109,31 @@ describe('tokens of a provider', () => {
   });
 });
 
+test('the log of a node that is asked for it says why a token is refused, and shows nothing of it', async (t) => {
+  const provider = await started(t, [RSA, EC]);
+  const node = await startNode(trusting(provider, { JWT_AUDIENCE: 'app', JWT_ISSUER: 'https://id.example.org/', LOG_LEVEL: 'debug' }));
+  t.after(() => node.stop());
+  await node.ready();
+  const ours = { sub: 'alice', iss: 'https://id.example.org/', aud: 'app' };
+  const rows = [
+    [RSA.sign({ ...ours, iss: 'https://id.example.org' }), 'its `iss` is not JWT_ISSUER'],
+    [RSA.sign({ ...ours, aud: 'another' }), 'its `aud` is not JWT_AUDIENCE'],
+    [RSA.sign({ ...ours, exp: undefined }), 'it has no `exp`'],
+    [RSA.sign({ ...ours, sub: 7 }), 'neither `userId` nor `sub` is the id of a user'],
+    [RSA.sign(ours, { kid: EC.kid }), 'the key it names is for something else'],
+    [RSA.sign(ours, { alg: 'RS512' }), 'its algorithm is not one of JWT_ALGORITHMS'],
+    [makeKey('RS256', RSA.kid).sign(ours), 'none of the keys has signed it'],
+    [RSA.sign({ ...ours, iat: seconds() - 600 }, { kid: 'unknown' }), 'the identity provider has no such key'],
+    [tokenOf('alice', ours), 'it is signed with a secret, and there is none'],
+    ['opaque', 'it is no JWT'],
+  ];
+  for (const [token, why] of rows) {
+    await refusal(t, node, { auth: { token } });
+    await eventually(() => node.output.stdout.includes(`a token is refused why="${why}`), () => `not said: ${why}\n${node.output.stdout}`);
+    assert.ok(!node.output.stdout.includes(token));
+  }
+});
+
 test('an ID token of Firebase needs nothing but settings', async (t) => {
   const provider = await started(t, [RSA]);
   const server = await serverOf(t, provider, {

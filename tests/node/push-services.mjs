@@ -40,7 +40,8 @@ class Service {
 
   /**
    * How the next requests for `token` are answered, one after the other: an object with a `status` and what the answer needs, `'hang'` for
-   * none until `release`, `'drop'` for a stream that is reset, `'close'` for a connection that is, and undefined for the usual answer.
+   * none until `release`, `'drop'` for a stream that is reset, `'close'` for a connection that is, a function for what it does with the
+   * stream, and undefined for the usual answer.
    */
   answer(token, ...answers) {
     this.scripts.set(token, [...(this.scripts.get(token) ?? []), ...answers]);
@@ -298,6 +299,7 @@ export async function startPushServices({ isEncrypted = false } = {}) {
     if (due === 'hang') service.held.add(() => reply(stream, usual));
     else if (due === 'drop') stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
     else if (due === 'close') stream.session.destroy();
+    else if (typeof due === 'function') due(stream);
     else reply(stream, due ?? usual);
     if (due?.goaway) stream.session.close();
   });

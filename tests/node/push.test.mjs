@@ -256,6 +256,37 @@ describe('services that are slow or gone', () => {
     assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
   });
 
+  test('a ring that is tried again does not reach who has the token by then, or a device that signed out', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const carol = await phone(t, server, { user: unique('carol'), register: false });
+    const own = fcmToken();
+    await carol.register({ fcmToken: own });
+    const alice = await phone(t, server);
+    const down = fcmError(503, { word: 'UNAVAILABLE', code: 'UNAVAILABLE', retryAfter: 1 });
+    for (const token of [bob.fcmToken, own]) services.fcm.answer(token, down);
+    const ids = [];
+    for (const [user, token] of [[bob.user, bob.fcmToken], [carol.user, own]]) {
+      ids.push((await call(alice, user)).callId);
+      await services.fcm.message(token);
+    }
+    await sleeper(t, server, { user: unique('dave'), fcmToken: bob.fcmToken });
+    await carol.request('unregister');
+    for (const callId of ids) await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}CalledOff`));
+    for (const token of [bob.fcmToken, own]) assert.equal(services.fcm.messages(token).length, 1);
+  });
+
+  test('a phone that rings is stopped while another one of the user is still being rung', async (t) => {
+    const { services: theirs, server: own } = await house(t, {});
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    const iphone = await sleeper(t, own, { user: bob.user, apnsVoipToken: voipToken() });
+    const alice = await phone(t, own);
+    theirs.apns.answer(iphone.apnsVoipToken, 'hang');
+    const { callId } = await call(alice, bob.user);
+    await Promise.all([theirs.fcm.message(bob.fcmToken), theirs.apns.message(iphone.apnsVoipToken)]);
+    await alice.request('call_end', { callId });
+    await theirs.fcm.message(bob.fcmToken, 'call_cancelled', 3000);
+  });
+
   test('a stop follows the ring that is still on its way', async (t) => {
     const { services: theirs, server: own } = await house(t, {});
     const bob = await sleeper(t, own, { fcmToken: fcmToken() });
@@ -450,6 +481,22 @@ describe('what the answers of FCM mean', () => {
       assert.ok(second.at - first.at >= Math.max(asked, 150), `tried again after ${second.at - first.at} ms`);
     });
   }
+
+  test('Retry-After of no time is no leave to hurry, one of all time ends the efforts', async (t) => {
+    const bob = await sleeper(t, server, { fcmToken: fcmToken() });
+    const carol = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    const alice = await phone(t, server);
+    const asks = (headers) => ({ status: 503, headers, body: '' });
+    services.fcm.answer(bob.fcmToken, asks({ 'retry-after': '0' }), asks({ 'retry-after': 'Tue, 14 Nov 2023 22:13:50 GMT' }));
+    await call(alice, bob.user);
+    const rings = [];
+    for (let attempt = 0; attempt < 3; attempt++) rings.push((await services.fcm.message(bob.fcmToken)).at);
+    assert.ok(rings[1] - rings[0] >= 150 && rings[2] - rings[1] >= 300, `tried at ${rings.map((at) => at - rings[0])} ms`);
+    services.apns.answer(carol.apnsVoipToken, asks({ 'retry-after': '18446744073709551615' }));
+    const { callId } = await call(alice, carol.user);
+    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}GivenUp`));
+    assert.doesNotMatch(server.output.stderr, /panicked/);
+  });
 
   test('QUOTA_EXCEEDED without a word when to come back: longer than a call rings', async (t) => {
     const bob = await sleeper(t, server, { fcmToken: fcmToken() });

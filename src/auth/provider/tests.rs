@@ -180,6 +180,17 @@ async fn a_key_server_that_is_away_at_the_start_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_holds_up_no_fetch() {
+    let server = StandIn::start([Answer::Status(503), Answer::Status(503), keys(&[rsa("r")])]).await;
+    let (clock, hand) = Clock::set_by_hand(NOW);
+    let node = Node::start(&server, &[], clock);
+    server.asked(1).await;
+    hand.store(NOW.0 - 3_600_000, Ordering::SeqCst);
+    let token = RSA.sign(Some("r"), &claims(&json!({})));
+    assert_eq!(node.ask(&token).await.as_deref(), Ok("alice"));
+}
+
+#[tokio::test]
 async fn keys_are_replaced_in_the_background_before_they_are_stale() {
     let server = StandIn::start([keys(&[rsa("old")])]).await;
     let node = Node::start(&server, &[], Clock::following_tokio(NOW));

@@ -157,8 +157,8 @@ pub(crate) async fn an_unnamed_device_is_found_only_if_a_call_waits_for_it(lab: 
 }
 
 fn tokens(fcm: Option<&str>, apns_voip: Option<&str>) -> PushTokens {
-    let token = |text: Option<&str>| text.map(|text| PushToken::parse(text).unwrap());
-    PushTokens { fcm: token(fcm), apns_voip: token(apns_voip) }
+    let both = [(PushTokenKind::Fcm, fcm), (PushTokenKind::ApnsVoip, apns_voip)];
+    both.into_iter().filter_map(|(kind, text)| Some((kind, PushToken::parse(text?).unwrap()))).collect()
 }
 
 async fn tokens_of(node: &TestNode, user_name: &str) -> Vec<(DeviceId, PushTokens)> {

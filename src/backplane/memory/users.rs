@@ -83,7 +83,7 @@ impl User {
 }
 
 fn has_token(tokens: &PushTokens, token: &PushToken) -> bool {
-    tokens.fcm.as_ref() == Some(token) || tokens.apns_voip.as_ref() == Some(token)
+    tokens.iter().any(|(_, other)| other == token)
 }
 
 fn takes_part(call: &Call, device: &DeviceId) -> bool {
@@ -173,17 +173,12 @@ impl Users {
     pub(super) fn forget_token(&mut self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken) {
         let Some(user) = self.users.get_mut(user) else { return };
         let Some(entry) = user.devices.iter_mut().find(|entry| entry.id == *device) else { return };
-        let kept = match kind {
-            PushTokenKind::Fcm => &mut entry.tokens.fcm,
-            PushTokenKind::ApnsVoip => &mut entry.tokens.apns_voip,
-        };
-        kept.take_if(|kept| kept == token);
+        entry.tokens.forget(kind, token);
     }
 
     /// A token reaches one installation of an app: whoever registers it takes it from the device that had it.
     fn take_tokens(&mut self, user: &UserId, device: &DeviceId, tokens: &PushTokens) {
-        let taken = [(PushTokenKind::Fcm, &tokens.fcm), (PushTokenKind::ApnsVoip, &tokens.apns_voip)];
-        for (kind, token) in taken.into_iter().filter_map(|(kind, token)| Some((kind, token.as_ref()?))) {
+        for (kind, token) in tokens.iter() {
             let holder = (user.clone(), device.clone());
             if let Some((user, device)) = self.tokens.insert(token.clone(), holder.clone()).filter(|was| *was != holder)
             {

@@ -157,10 +157,12 @@ impl Redis {
             let mut command = self.scripts.attach.command();
             command.arg(user.as_str()).arg(device.as_ref().map_or("", DeviceId::as_str)).arg(session.as_str());
             command.arg(self.node.as_str()).arg(at.0).arg(&documented);
-            command.arg(tokens.fcm.as_ref().map_or("", PushToken::expose)).arg(millis(self.retention.inbox_ttl));
+            command.arg(millis(self.retention.inbox_ttl));
             command.arg(PRESENCE_TTL.as_secs()).arg(MAX_DEVICES).arg(device_renewed);
             command.arg(position.received.0).arg(position.described.0).arg(not_after);
-            command.arg(tokens.apns_voip.as_ref().map_or("", PushToken::expose));
+            for (kind, token) in tokens.iter() {
+                command.arg(kind.key()).arg(token.expose());
+            }
             command
         };
         self.link.run(Lane::Calls, &self.scripts.attach, command).await
@@ -195,8 +197,8 @@ pub(super) fn devices_of(fields: &[String], redis: &Redis) -> Vec<Device> {
         let (session, node) = (parts.next()?, parts.next()?);
         let seen_at = Timestamp(parts.nth(2)?.parse().ok()?);
         let id = DeviceId::parse(id)?;
-        let token = |kind| values.get(token_field(kind, &id).as_str()).and_then(|token| PushToken::parse(token));
-        let tokens = PushTokens { fcm: token(PushTokenKind::Fcm), apns_voip: token(PushTokenKind::ApnsVoip) };
+        let token = |kind| PushToken::parse(values.get(token_field(kind, &id).as_str())?);
+        let tokens: PushTokens = PushTokenKind::ALL.into_iter().filter_map(|kind| Some((kind, token(kind)?))).collect();
         let inbox_ttl = redis.retention.inbox_ttl;
         let ttl = if tokens.is_empty() { inbox_ttl } else { inbox_ttl.max(PUSH_TOKEN_TTL) };
         if session.is_empty() && seen_at.plus(ttl) <= now {
@@ -209,10 +211,7 @@ pub(super) fn devices_of(fields: &[String], redis: &Redis) -> Vec<Device> {
 
 /// The field of a user's hash with a push token of a device.
 fn token_field(kind: PushTokenKind, device: &DeviceId) -> String {
-    match kind {
-        PushTokenKind::Fcm => format!("push:{device}"),
-        PushTokenKind::ApnsVoip => format!("voip:{device}"),
-    }
+    format!("{}:{device}", kind.key())
 }
 
 fn position(received: &str, described: &str) -> Option<Position> {

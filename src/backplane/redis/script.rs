@@ -7,6 +7,7 @@ use redis::{Cmd, RedisError};
 use crate::backplane::PUSH_TOKEN_TTL;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
+use crate::ids::PushTokenKind;
 
 /// A script, ready to run.
 pub(super) struct Script {
@@ -110,13 +111,14 @@ scripts! {
 fn constants(keys: &Keys, retention: &Retention) -> String {
     let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL = {}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
         // What is said in a call does not renew it.
         millis(*inbox_ttl + *inbox_ttl / 8),
         millis(PUSH_TOKEN_TTL),
+        PushTokenKind::ALL.map(|kind| quoted(kind.key())).join(", "),
     )
 }
 

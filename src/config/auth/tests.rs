@@ -68,6 +68,19 @@ fn production_wants_a_secret_or_public_keys() {
 }
 
 #[test]
+fn what_everybody_knows_is_no_secret() {
+    for label in ["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"] {
+        for line_end in ["\n", "\\n"] {
+            let pem =
+                ["-----BEGIN ", label, "-----", line_end, "c2VjcmV0", line_end, "-----END ", label, "-----"].concat();
+            let text = problems(&[("JWT_SECRET", &pem)]);
+            assert!(text.starts_with("JWT_SECRET: holds a public key"), "{text}");
+            assert!(!text.contains("c2VjcmV0"));
+        }
+    }
+}
+
+#[test]
 fn keys_come_encrypted_or_from_this_machine() {
     let url = |vars: &[(&'static str, &'static str)], url| {
         let vars = [vars, &[("JWT_JWKS_URL", url)]].concat();
@@ -83,10 +96,12 @@ fn keys_come_encrypted_or_from_this_machine() {
     for bad in ["http://id.example.org/keys", "http://localhost.example.org/"] {
         assert_eq!(url(&PRODUCTION, bad), Err(format!("JWT_JWKS_URL: got {bad:?}, {wants}")));
     }
-    for bad in
-        ["id.example.org", "ftp://id.example.org/", "file:///keys", "https://u:p@id.example.org/", "https://i/#k"]
-    {
+    for bad in ["id.example.org", "ftp://id.example.org/", "file:///keys", "https://i/#k", "ftp://i/keys@now"] {
         assert!(url(&[], bad).unwrap_err().ends_with(wants), "{bad}");
+    }
+    for bad in ["https://u:hush@i/", "https://hush@i/", "https:u:hush@i", "https//u:hush@i/", "u:hush@i/keys"] {
+        let text = url(&[], bad).unwrap_err();
+        assert!(text.starts_with("JWT_JWKS_URL: names a user or a password") && !text.contains("hush"), "{text}");
     }
 }
 
@@ -129,9 +144,14 @@ fn tokens_for_others_are_warned_of_and_those_of_firebase_need_a_project() {
     assert!(warnings(&[URL]).contains("JWT_ISSUER and JWT_AUDIENCE are not set: A TOKEN"));
     assert!(warnings(&[URL, ("JWT_ISSUER", "i")]).contains("JWT_AUDIENCE is not set: A TOKEN"));
     assert!(!warnings(&[URL, ("JWT_ISSUER", "i"), ("JWT_AUDIENCE", "a")]).contains("A TOKEN"));
-    let firebase = ("JWT_JWKS_URL", FIREBASE_KEYS);
-    let text = problems(&[firebase]);
-    assert!(text.contains("JWT_ISSUER: is needed with the keys of Firebase") && text.contains("\nJWT_AUDIENCE: is"));
+    let keys = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
+    let firebase = ("JWT_JWKS_URL", keys);
+    for spelling in [keys.to_owned(), keys.replace('@', "%40"), format!("{keys}?a=b"), keys.replace(".com/", ".com./")]
+    {
+        let text = problems(&[("JWT_JWKS_URL", &spelling)]);
+        assert!(text.contains("JWT_ISSUER: is needed with the keys of Firebase"), "{text}");
+        assert!(text.contains("\nJWT_AUDIENCE: is"), "{text}");
+    }
     let issuer = ("JWT_ISSUER", "https://securetoken.google.com/my-project");
     assert!(Config::from_vars([firebase, issuer, ("JWT_AUDIENCE", "my-project")]).is_ok());
 }

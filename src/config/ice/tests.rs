@@ -42,6 +42,38 @@ fn ice_urls_have_their_schemes() {
 }
 
 #[test]
+fn what_a_browser_would_throw_at_is_no_url() {
+    for good in ["turn:h", "turns:10.0.0.1:443", "turn:[::1]:3478?transport=tcp", "turn:a_b-c.example?transport=UDP"] {
+        assert_eq!(read([("TURN_SERVER_URL", good), SECRET]).ice.turn_urls, [good]);
+    }
+    let hosts = [
+        "//h",
+        "//h:3478",
+        "user@h",
+        "user:password@h",
+        "h/path",
+        "h#f",
+        "",
+        ":3478",
+        "?transport=udp",
+        "[h]",
+        "[::1",
+        "::1",
+    ];
+    let ports = ["h:", "h:0", "h:65536", "h:x", "h:+1"];
+    let queries = ["h?", "h?transport=", "h?transport=sctp", "h?foo=bar", "h?transport=tcp&x=1"];
+    for bad in hosts.into_iter().chain(ports).chain(queries) {
+        let url = format!("turn:{bad}");
+        assert!(errors([("TURN_SERVER_URL", &url), SECRET]).starts_with("TURN_SERVER_URL: got"), "{bad}");
+        let regions = errors([URL, SECRET, ("TURN_REGIONS", &format!("eu={url}"))]);
+        assert!(regions.starts_with("TURN_REGIONS: region \"eu\" has \"turn:"), "{regions}");
+    }
+    for bad in ["stun://h", "stun:h:99999", "stun:a,b", "stun:h?transport=udp"] {
+        assert!(errors([("STUN_SERVER_URL", bad)]).starts_with("STUN_SERVER_URL: got"), "{bad}");
+    }
+}
+
+#[test]
 fn regions_have_names_and_servers() {
     let text = "eu=turn:a?transport=udp, turns:a:443?transport=tcp;\n US-1 = turn:b ;";
     let regions = read([URL, SECRET, ("TURN_REGIONS", text)]).ice.turn_regions;
@@ -57,11 +89,11 @@ fn everything_wrong_with_the_regions_is_listed() {
         SECRET,
         ("TURN_REGIONS", "turn:a; e u=turn:a; eu=turn:a,stun:b; us=; ap=turn:a; AP=turn:b; =turn:c"),
     ]);
-    let no_name = "does not begin with the name of a region, letters, digits, - and _, and an equals sign";
+    let no_name = "does not begin with the name of a region, up to 32 letters, digits, - and _, and an equals sign";
     let expected = [
         format!("TURN_REGIONS: \"turn:a\" {no_name}"),
         format!("TURN_REGIONS: \"e u=turn:a\" {no_name}"),
-        "TURN_REGIONS: region \"eu\" has \"stun:b\", which does not start with turn: or turns:".into(),
+        "TURN_REGIONS: region \"eu\" has \"stun:b\", which is no TURN URL such as turn:a.example.org:3478?transport=udp".into(),
         "TURN_REGIONS: region \"us\" has no URL".into(),
         "TURN_REGIONS: region \"ap\" is there twice".into(),
         format!("TURN_REGIONS: \"=turn:c\" {no_name}"),
@@ -85,7 +117,22 @@ fn the_secret_may_be_in_a_file() {
     fs::write(&path, "\n the-new one \r\nthe-old-one\n").unwrap();
     let TurnCredentials::Secret { secret, file: Some(_) } = read([URL, file]).ice.turn else { panic!("no secret") };
     assert_eq!(secret.expose_secret(), "the-new one");
+    fs::write(&path, "\u{feff}as Windows writes it\r\n").unwrap();
+    let TurnCredentials::Secret { secret, .. } = read([URL, file]).ice.turn else { panic!("no secret") };
+    assert_eq!(secret.expose_secret(), "as Windows writes it");
     let both = "TURN_STATIC_SECRET_FILE: is set beside TURN_STATIC_SECRET; only one of them may hold the secret";
     assert_eq!(errors([URL, SECRET, file]), both);
     assert_eq!(errors([file]), "TURN_STATIC_SECRET_FILE: is set without TURN_SERVER_URL");
+}
+
+#[test]
+fn what_would_not_end_is_no_file_of_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    fs::write(&large, "x".repeat(65_537)).unwrap();
+    let error = |path: &str| errors([URL, ("TURN_STATIC_SECRET_FILE", path)]);
+    assert_eq!(error(large.to_str().unwrap()), "TURN_STATIC_SECRET_FILE: names a file of more than 65536 bytes");
+    for other in ["/dev/zero", folder.path().to_str().unwrap()] {
+        assert_eq!(error(other), "TURN_STATIC_SECRET_FILE: names something that is no file");
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::call::{Call, Elsewhere, Outcome as CallOutcome, Over, Silence, State};
 use crate::clock::Timestamp;
 use crate::ids::CallId;
-use crate::push::testing::{START, call, device, stop, token, wakeup};
+use crate::push::testing::{START, call, device, stop, tokens, wakeup};
 use crate::push::{Outcome, Trouble};
 use house::{House, TROUBLE};
 
@@ -119,6 +119,22 @@ async fn a_ring_is_tried_again_only_while_the_call_rings() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ring_is_tried_again_by_the_newest_token_and_not_where_the_device_has_gone() {
+    let house = House::new(&[("one", Some("f1"), None), ("two", Some("f2"), None)]);
+    house.fcm.answers([TROUBLE, TROUBLE]);
+    house.wake(Wake::Ring);
+    house.pass(10).await;
+    {
+        let mut devices = house.devices.all.lock();
+        devices.pop();
+        devices[0].tokens = tokens(Some("newer"), None);
+    }
+    house.pass(2_000).await;
+    assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1", "f2"]), to(Kind::Ring, &["newer"])].concat());
+    assert_eq!(house.count("fcm", "ring", "called_off"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_cannot_be_asked_about_is_taken_to_ring() {
     let house = House::new(&[("one", Some("f1"), None)]);
     house.fcm.answers([TROUBLE]);
@@ -144,6 +160,20 @@ async fn a_stop_calls_off_the_ring_and_follows_it() {
     assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1"]), to(Kind::Stop, &["f1"])].concat());
     assert_eq!(house.count("fcm", "ring", "called_off"), 1);
     assert_eq!(house.count("fcm", "stop", "sent"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_rings_is_stopped_while_another_is_still_being_rung() {
+    let house = House::new(&[("one", Some("f1"), None), ("two", Some("f2"), Some("a2"))]);
+    house.apns.hang();
+    house.wake(Wake::Ring);
+    house.pass(10).await;
+    house.wake(stop(Silence::Cancelled));
+    house.pass(10).await;
+    assert_eq!(house.fcm.sent(), [to(Kind::Ring, &["f1"]), to(Kind::Stop, &["f1"])].concat());
+    house.apns.gate.add_permits(1);
+    house.pass(10).await;
+    assert_eq!(house.fcm.sent()[2..], to(Kind::Stop, &["f2"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,6 +206,7 @@ async fn a_service_that_is_down_is_left_alone_and_asked_by_one_at_a_time() {
     assert_eq!(house.fcm.times().len(), 51, "then one");
     house.pass(5_000).await;
     assert!(house.fcm.times().len() <= 54, "{}", house.fcm.times().len());
+    assert!(house.devices.asked.load(Ordering::Relaxed) <= 4, "Redis is asked by those alone who ask the service");
     *house.fcm.otherwise.lock() = Outcome::Sent;
     house.pass(20_000).await;
     assert_eq!(house.count("fcm", "ring", "sent"), 50);
@@ -209,14 +240,33 @@ async fn devices_that_cannot_be_looked_up_are_looked_up_again() {
     let house = House::new(&[("one", Some("f1"), None)]);
     *house.devices.is_away.lock() = true;
     house.wake(Wake::Ring);
-    house.pass(10).await;
+    house.pass(30_000).await;
     *house.devices.is_away.lock() = false;
-    house.pass(500).await;
-    assert_eq!(house.count("fcm", "ring", "sent"), 1);
+    house.pass(2_000).await;
+    assert_eq!(house.count("fcm", "ring", "sent"), 1, "it rings for 45 s");
+    assert_eq!(house.devices.asked.load(Ordering::Relaxed), 1, "after so long a time it is asked whether it rings");
     *house.devices.is_away.lock() = true;
-    house.wake(Wake::Missed);
-    house.pass(10_000).await;
+    house.wake(Wake::Ring);
+    house.pass(46_000).await;
     assert_eq!(house.dispatcher.snapshot().not_looked_up, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_else_waits_who_rings_is_stopped() {
+    let names: Vec<String> = (0..64).map(|n| format!("d{n}")).collect();
+    let devices: Vec<_> = names.iter().map(|name| (name.as_str(), Some(name.as_str()), None)).collect();
+    let house = House::new(&devices);
+    house.fcm.hang();
+    for _ in 0..300 {
+        house.wake(Wake::Missed);
+    }
+    house.pass(10).await;
+    assert!(house.count("fcm", "missed", "dropped") > 0, "more than there is room for");
+    house.wake(stop(Silence::TimedOut));
+    house.pass(10).await;
+    house.fcm.gate.add_permits(100_000);
+    house.pass(1_000).await;
+    assert_eq!(house.count("fcm", "stop", "sent"), 64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,11 +285,24 @@ async fn a_node_that_stops_sends_what_it_can_and_waits_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_stops_does_not_wait_for_a_service_that_hangs() {
+    let house = House::new(&[("one", Some("f1"), None)]);
+    house.fcm.hang();
+    for _ in 0..1000 {
+        house.wake(Wake::Missed);
+    }
+    house.pass(10).await;
+    house.stopping.cancel();
+    house.pass(1_900).await;
+    assert!(!house.worker.is_finished(), "it may answer yet");
+    house.pass(200).await;
+    assert!(house.worker.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_can_be_reached_is_known_without_asking() {
     let house = House::new(&[]);
-    let reaches = |fcm: Option<&str>, apns: Option<&str>| {
-        house.dispatcher.can_reach(&PushTokens { fcm: fcm.map(token), apns_voip: apns.map(token) })
-    };
+    let reaches = |fcm: Option<&str>, apns: Option<&str>| house.dispatcher.can_reach(&tokens(fcm, apns));
     assert!(reaches(Some("f"), None) && reaches(None, Some("a")) && !reaches(None, None));
 }
 

@@ -170,7 +170,11 @@ fn granted(reply: &Reply, asked_at: Timestamp) -> Result<Access, Outcome> {
         408 | 429 | 500.. => {
             return Err(Outcome::later("no access token: the service is in trouble", reply.retry_after));
         }
-        _ => return Err(Outcome::alert("no access token: the service account is refused; is its key still valid?")),
+        _ => {
+            return Err(Outcome::alert(
+                "no access token: the service account is refused; is its key still valid, and the clock right?",
+            ));
+        }
     }
     let unreadable = Outcome::later("no access token: the answer cannot be read", None);
     let Granted { access_token, expires_in } = serde_json::from_slice(&reply.body).map_err(|_| unreadable)?;

@@ -2,7 +2,7 @@
 
 use crate::backplane::Registration;
 use crate::call::{Actor, Elsewhere, Refusal, Silence, Verb, Wake};
-use crate::ids::{CallId, DeviceId, PushToken, PushTokens, SessionId};
+use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, SessionId};
 use crate::protocol::{Reachability, SignalKind};
 use crate::switchboard::Failure;
 use crate::switchboard::tests::{
@@ -204,7 +204,7 @@ async fn it_says_how_the_callee_can_be_reached() {
     let reach = async || node.initiate(&alice.actor(), new_call("bob")).await.unwrap().reachability;
     assert_eq!(reach().await, Reachability::None);
     let with_token = Registration {
-        tokens: PushTokens { fcm: PushToken::parse("token"), apns_voip: None },
+        tokens: PushTokens::from_iter([(PushTokenKind::Fcm, PushToken::parse("token").unwrap())]),
         ..registration(&node, "bob/b1", "s2")
     };
     let arrival = node.register(with_token, None, FakeSocket::new(node.clock)).await.unwrap();

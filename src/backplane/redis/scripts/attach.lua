@@ -1,14 +1,14 @@
 -- Connects a device, or writes down again that it is connected.
 -- ARGV: 1 user, 2 device or '' if it has no name, 3 session, 4 node, 5 when it registered, 6 the documented session record (`@device@` in it is the device),
--- 7 push token or '', 8 ms that devices are remembered which no push reaches, 9 's' of the documented keys, 10 most devices, 11 '' or, to renew,
--- the device; 12 and 13 its position,
--- 14 when it is too late, 15 VoIP push token or ''.
+-- 7 ms that devices are remembered which no push reaches, 8 's' of the documented keys, 9 most devices, 10 '' or, to renew,
+-- the device; 11 and 12 its position,
+-- 13 when it is too late, then for each push token: its kind, the token.
 -- Answers `displaced`, `late`, or: device, received and described or '-', when the last holder was lost or 0, the session and the node
 -- that were displaced or ''.
 local user, named, session, node, at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local ttl, renewed = tonumber(ARGV[8]), ARGV[11] ~= ''
+local ttl, renewed = tonumber(ARGV[7]), ARGV[10] ~= ''
 local key = PREFIX .. 'devices:user:' .. user
-if now > tonumber(ARGV[14]) then return { 'late' } end
+if now > tonumber(ARGV[13]) then return { 'late' } end
 
 -- A device is `session|node|received|described|seen|is_named|lost_at`.
 local function device_of(text)
@@ -23,7 +23,10 @@ local function is_gone(device)
 end
 
 local function has_token(device)
-  return redis.call('HGET', key, 'push:' .. device) or redis.call('HGET', key, 'voip:' .. device)
+  for _, kind in ipairs(PUSH_TOKEN_KINDS) do
+    if redis.call('HGET', key, kind .. ':' .. device) then return true end
+  end
+  return false
 end
 
 local function is_forgotten(device, record)
@@ -33,7 +36,6 @@ end
 
 -- A token reaches one installation of an app: whoever registers it takes it from the device that had it.
 local function take_token(kind, token, device)
-  if token == '' then return end
   local held_by = PREFIX .. 'device:token:' .. redis.sha1hex(token)
   local me = device .. '\n' .. user
   local last = redis.call('GET', held_by)
@@ -86,7 +88,7 @@ local function make_room(most)
   if count >= most and oldest then forget(oldest, oldest_record) end
 end
 
-local device = renewed and ARGV[11] or named
+local device = renewed and ARGV[10] or named
 if device == '' then
   device = redis.call('HGET', key, 's:' .. session) or awaited_unnamed() or session
 end
@@ -122,24 +124,25 @@ if before then
     redis.call('DEL', PREFIX .. 'user:socket:' .. old_session)
     redis.call('SREM', PREFIX .. 'sessions:node:' .. before.node, old_session .. ' ' .. user)
   end
-elseif redis.call('HLEN', key) > tonumber(ARGV[10]) then
-  make_room(tonumber(ARGV[10]))
+elseif redis.call('HLEN', key) > tonumber(ARGV[9]) then
+  make_room(tonumber(ARGV[9]))
 end
 local answer = { device, received, described, lost_at, old_session, old_node }
 
-if renewed then received, described = ARGV[12], ARGV[13] end
+if renewed then received, described = ARGV[11], ARGV[12] end
 -- A socket without a name is called like a socket: letters, digits, `-` and `_`.
 local documented = ARGV[6]
 if named == '' and not renewed then documented = string.gsub(documented, '@device@', device) end
 local record = table.concat({ session, node, received, described, whole(at), is_named, '0' }, '|')
 redis.call('HSET', key, 'at:' .. device, record, 'json:' .. device, documented, 's:' .. session, device)
-take_token('push:', ARGV[7], device)
-take_token('voip:', ARGV[15], device)
-local kept = math.max(ttl, tonumber(ARGV[9]) * 1000, has_token(device) and PUSH_TOKEN_TTL or 0)
+for at = 14, #ARGV, 2 do
+  take_token(ARGV[at] .. ':', ARGV[at + 1], device)
+end
+local kept = math.max(ttl, tonumber(ARGV[8]) * 1000, has_token(device) and PUSH_TOKEN_TTL or 0)
 -- Another device may have to be remembered for longer.
 if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, whole(kept)) end
 redis.call('SADD', PREFIX .. 'sessions:node:' .. node, session .. ' ' .. user)
-redis.call('SET', PREFIX .. 'user:socket:' .. session, user, 'EX', ARGV[9])
+redis.call('SET', PREFIX .. 'user:socket:' .. session, user, 'EX', ARGV[8])
 local newest = PREFIX .. 'socket:user:' .. user
 local is_newest = true
 if renewed then
@@ -147,7 +150,7 @@ if renewed then
   is_newest = not current or current == session
 end
 if is_newest then
-  redis.call('SET', newest, session, 'EX', ARGV[9])
-  redis.call('SET', PREFIX .. 'session:user:' .. user, documented, 'EX', ARGV[9])
+  redis.call('SET', newest, session, 'EX', ARGV[8])
+  redis.call('SET', PREFIX .. 'session:user:' .. user, documented, 'EX', ARGV[8])
 end
 return answer

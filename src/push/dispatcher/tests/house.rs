@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Wake;
 use crate::clock::Clock;
-use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, UserId};
-use crate::push::testing::{RING_TIMEOUT, START, call, device, token, wakeup};
+use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, UserId};
+use crate::push::testing::{RING_TIMEOUT, START, call, device, tokens, wakeup};
 use crate::push::{
     Count, Dispatcher, Kind, Message, Outcome, Provider, Push, Recipient, Recipients, Settings, Trouble, Unknown,
 };
@@ -96,7 +96,7 @@ impl Service {
 
 #[derive(Default)]
 pub(super) struct Devices {
-    all: Mutex<Vec<Recipient>>,
+    pub(super) all: Mutex<Vec<Recipient>>,
     pub(super) is_over: Mutex<bool>,
     pub(super) is_away: Mutex<bool>,
     pub(super) asked: AtomicU64,
@@ -141,7 +141,7 @@ impl House {
         let recipient = |&(name, fcm, apns_voip): &(&str, Option<&str>, Option<&str>)| Recipient {
             device: device(name),
             is_connected: name.starts_with("online"),
-            tokens: PushTokens { fcm: fcm.map(token), apns_voip: apns_voip.map(token) },
+            tokens: tokens(fcm, apns_voip),
             seen_at: START,
         };
         let known = Arc::new(Devices::default());
