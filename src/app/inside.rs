@@ -99,6 +99,7 @@ impl Watched {
         metrics.queue_depth.set(Queue::Departures, self.switchboard.departures_waiting());
         if let Some(dispatcher) = &self.dispatcher {
             metrics.queue_depth.set(Queue::Push, dispatcher.queued());
+            metrics.queue_depth.set(Queue::PushServices, dispatcher.on_the_way());
             note_pushes(metrics, &dispatcher.snapshot());
         }
     }

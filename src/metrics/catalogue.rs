@@ -98,7 +98,7 @@ metrics! {
         bus_lag: Histogram = "switchboard_bus_lag_seconds", buckets::RELAY;
         /// Messages sent again from the inbox, to devices that came back or after an interruption.
         inbox_replays: Counter = "switchboard_inbox_replays_total";
-        /// How many wait in a bounded queue: pushes to be looked at, and departures that are still to be noted in Redis.
+        /// How many wait: wakeups to be looked at (`push`), messages on the way to push services (`push_services`), and departures that are still to be noted in Redis (`departures`).
         queue_depth: Gauges<Queue> = "switchboard_queue_depth";
 
         /// 1 while Redis can be reached, else 0; always 1 with the embedded backplane.

@@ -249,6 +249,7 @@ label! {
     /// What has a bound and is waited in.
     Queue("queue") {
         Push = "push",
+        PushServices = "push_services",
         Departures = "departures",
     }
 }

@@ -112,6 +112,11 @@ impl Dispatcher {
         (Arc::new(Self { queue: sender, desk: desk.clone() }), Worker { queue: receiver, desk })
     }
 
+    /// How many messages are on the way to services.
+    pub fn on_the_way(&self) -> usize {
+        self.desk.lanes.iter().map(Lane::on_the_way).sum()
+    }
+
     /// How many wakeups wait.
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()

@@ -81,6 +81,11 @@ impl Lane {
         }
     }
 
+    /// How many messages are on the way, those included that wait.
+    pub(super) fn on_the_way(&self) -> usize {
+        self.rooms.iter().map(|room| MESSAGES_MAX - room.available_permits()).sum()
+    }
+
     /// Sends a message to one token of a device, as often as it takes, for as long as it is of use.
     pub(super) async fn deliver(
         &self,

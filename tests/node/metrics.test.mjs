@@ -263,6 +263,11 @@ describe('push', () => {
     const back = new Phone(node.url, { user: bob.user, device: bob.device });
     t.after(() => back.close());
     await moves(node, [['switchboard_push_to_connect_seconds_count', 1]], () => back.comeBack({ fcmToken: 'bobs-token' }));
+    const [carol, dave] = [await phone(t, node), await phone(t, node, { register: false })];
+    await dave.register({ fcmToken: 'daves-token', platform: 'android' });
+    services.fcm.answer('daves-token', 'hang');
+    await moves(node, [['switchboard_queue_depth', 1, { queue: 'push_services' }]],
+      () => carol.request('call_initiate', { calleeId: dave.user, callType: 'audio' }));
   });
 });
 
