@@ -18,9 +18,13 @@ const LOOSENESS: usize = 32;
 impl Lines for Redis {
     async fn subscribe(&self, user: &UserId) -> Result<(), Unavailable> {
         let subscribing = async {
+            let mut failed: Option<u64> = None;
             loop {
-                let connection = self.link.connection().await?;
-                connection.channels().subscribe(user).await?;
+                let connection = self.link.connection_after(failed).await?;
+                if connection.channels().subscribe(user).await.is_err() {
+                    failed = Some(connection.generation());
+                    continue;
+                }
                 // Connections that were made meanwhile may not have heard of this user.
                 if self.link.is_current(&connection) {
                     return Ok(());

@@ -79,10 +79,15 @@ impl Link {
         self.current().is_some_and(|current| current.generation() == connection.generation())
     }
 
-    /// The connection, waited for while Redis may be away for a moment only.
-    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Unavailable> {
+    /// The connection, waited for while Redis may be away for a moment only; another one than that which `failed`.
+    pub(super) async fn connection_after(&self, failed: Option<u64>) -> Result<Arc<Connection>, Unavailable> {
         let mut state = self.state.subscribe();
-        match state.wait_for(|state| !matches!(state, State::Shaken)).await.as_deref() {
+        let found = state.wait_for(|state| match state {
+            State::Up(connection) => failed != Some(connection.generation()),
+            State::Shaken => false,
+            State::Silent(_) | State::Down => true,
+        });
+        match found.await.as_deref() {
             Ok(State::Up(connection)) => Ok(connection.clone()),
             Ok(State::Silent(_) | State::Shaken | State::Down) | Err(_) => Err(Unavailable),
         }
@@ -156,19 +161,10 @@ impl Link {
         command: impl Fn(bool) -> Cmd + Send + Sync,
     ) -> Result<T, Unavailable> {
         let asking = async {
-            let mut state = self.state.subscribe();
             let mut tried: Option<u64> = None;
             loop {
-                // Waits for another connection than the one that failed; the time-out is around all of it.
-                let found = state.wait_for(|state| match state {
-                    State::Up(connection) => tried != Some(connection.generation()),
-                    State::Shaken => false,
-                    State::Silent(_) | State::Down => true,
-                });
-                let connection = match found.await.as_deref() {
-                    Ok(State::Up(connection)) => connection.clone(),
-                    Ok(State::Silent(_) | State::Shaken | State::Down) | Err(_) => return Err(Unavailable),
-                };
+                // The time-out is around all of it.
+                let connection = self.connection_after(tried).await?;
                 match connection.run(lane, script, command(tried.is_some())).await {
                     Ok(answer) => return Ok(answer),
                     Err(RunError::Failed(error)) if is_fatal(&error) => {

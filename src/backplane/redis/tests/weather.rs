@@ -65,6 +65,21 @@ async fn ten_thousand_users_are_listened_to_again() {
 }
 
 #[tokio::test]
+async fn whoever_subscribes_while_connections_break_is_listened_to_all_the_same() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    for round in 0..5 {
+        let users: Vec<UserId> = (0..500).map(|n| user(&format!("user-{round}-{n}"))).collect();
+        let subscribing = join_all(users.iter().map(|user| node.backplane.subscribe(user)));
+        let (subscribed, ()) = tokio::join!(subscribing, kill_connections(&lab));
+        assert!(subscribed.iter().all(Result::is_ok), "round {round}");
+        let call = crate::ids::CallId::random();
+        node.send(end_of(call, &users[499])).await;
+        assert_eq!(node.delivered().await.0, users[499]);
+    }
+}
+
+#[tokio::test]
 async fn calls_that_redis_has_lost_are_put_back_as_they_were_seen_last() {
     let lab = RedisLab::start().await;
     let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
