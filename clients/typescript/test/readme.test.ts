@@ -72,3 +72,9 @@ test('error codes', () => {
   const typed = (declared('ErrorCode') as ts.UnionType).types.map((type) => (type as ts.StringLiteralType).value);
   assert.deepEqual(typed.sort(), [...written].sort());
 });
+
+test('the example of this package is shown as it is compiled', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const example = readFileSync(new URL('../test/example.ts', import.meta.url), 'utf8');
+  assert.ok(readme.includes(`\`\`\`ts\n${example}\`\`\`\n`), 'README.md does not show test/example.ts');
+});
