@@ -4,12 +4,12 @@ declare module '*/tests/node/support.mjs' {
     port: number;
     url: string;
     stop(): Promise<unknown>;
-    pause(): void;
-    resume(): void;
   }
   export interface Weather {
     url: string;
     cut(): void;
+    blackhole(): void;
+    heal(): void;
     refuse(): Promise<void>;
     accept(): Promise<void>;
   }
