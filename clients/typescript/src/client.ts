@@ -2,13 +2,14 @@
 // What an app has to do about a call it does itself; there is no WebRTC in here.
 import { io, type Socket } from 'socket.io-client';
 import { again, pause } from './again.js';
+import { Calls } from './calls.js';
 import { SwitchboardError } from './error.js';
 import { expiryOf, refreshAfter } from './expiry.js';
 import { Handled } from './handled.js';
 import { Line } from './line.js';
 import { Listeners } from './listeners.js';
 import type { LocalEvents, Options, Patience, State } from './options.js';
-import type { Answers, Candidate, Description, Events, IceServers, PushTokens, Refusal, Requests } from './types.js';
+import type { Answers, CallEvent, Candidate, Description, Events, IceServers, PushTokens, Refusal, Requests } from './types.js';
 
 const ANSWER_TIMEOUT_MS = 5000;
 /** About as long as a call rings. */
@@ -30,6 +31,7 @@ export class Switchboard {
   readonly socket: Socket;
   readonly #options: Options;
   readonly #handled: Handled;
+  readonly #calls = new Calls();
   readonly #listeners = new Listeners<Heard>();
   readonly #line = new Line();
   #state: State = 'away';
@@ -89,7 +91,15 @@ export class Switchboard {
 
   /** Calls somebody. Asked again while the server cannot do it now; it is one call all the same, by its `requestId`. */
   initiate(call: Requests['call_initiate'], patience?: Patience): Promise<Answers['call_initiate']> {
-    return this.#untilDone('call_initiate', { ...call, requestId: call.requestId ?? randomId() }, patience);
+    this.#calls.begun();
+    const answer = this.#untilDone('call_initiate', { ...call, requestId: call.requestId ?? randomId() }, patience);
+    // Behind what is held for the answer: so after the app has it.
+    const done = (callId?: string) => this.#line.pass(() => this.#calls.answered(callId));
+    answer.then(
+      ({ callId }) => done(callId),
+      () => done(),
+    );
+    return answer;
   }
 
   accept(callId: string): Promise<Answers['call_accept']> {
@@ -251,9 +261,10 @@ export class Switchboard {
   }
 
   #hear<Name extends keyof Events>(name: Name, payload: Heard[Name]): void {
-    const { eventId } = (payload ?? {}) as { eventId?: unknown };
-    if (typeof eventId === 'number' && !this.#handled.isNew(eventId)) return;
-    this.#listeners.tell(name, payload);
+    const { eventId, callId } = (payload ?? {}) as Partial<CallEvent>;
+    const tell = () => this.#listeners.tell(name, payload);
+    if (eventId === undefined || callId === undefined) return tell();
+    if (this.#handled.isNew(eventId)) this.#calls.hear(name, callId, tell);
   }
 
   // --------------------------------------------------------------------------------------------------------------- requests

@@ -1,4 +1,5 @@
 // Which events this device has handled: what `register` says so that nothing comes twice, and what is dropped when it does.
+import { Recent } from './recent.js';
 
 /**
  * Where the last event id is kept: in memory unless the app gives a place of its own. Not on a disk: an app that starts anew has
@@ -13,7 +14,7 @@ export interface LastEvent {
 const REMEMBERED_MAX = 1024;
 
 export class Handled {
-  readonly #ids = new Set<number>();
+  readonly #ids = new Recent<number>(REMEMBERED_MAX);
 
   constructor(private readonly place: LastEvent = inMemory()) {}
 
@@ -21,16 +22,9 @@ export class Handled {
     return this.place.load();
   }
 
-  /** Whether this event is new; it counts as handled from now on. Ids of one user rise, so the first of the set is the oldest. */
+  /** Whether this event is new; it counts as handled from now on. */
   isNew(eventId: number): boolean {
-    if (this.#ids.has(eventId)) return false;
-    this.#ids.add(eventId);
-    if (this.#ids.size > REMEMBERED_MAX) {
-      for (const oldest of this.#ids) {
-        this.#ids.delete(oldest);
-        break;
-      }
-    }
+    if (!this.#ids.add(eventId)) return false;
     this.place.save(eventId);
     return true;
   }

@@ -20,7 +20,7 @@ export interface Options {
   lastEvent?: LastEvent;
   /** Longest time for one answer; the server itself takes 3 s at most. */
   answerTimeoutMs?: number;
-  /** More for the stock client, such as `path` or `transports`. */
+  /** More for the stock client, such as `path`; or other `transports` than websocket. */
   socket?: Partial<ManagerOptions & SocketOptions>;
 }
 

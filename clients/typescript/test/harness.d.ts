@@ -9,6 +9,7 @@ declare module '*/tests/node/support.mjs' {
     url: string;
     cut(): void;
     blackhole(): void;
+    stopReading(): void;
     heal(): void;
     refuse(): Promise<void>;
     accept(): Promise<void>;

@@ -93,6 +93,26 @@ test('a request without an answer fails in time, and is repeated where that is s
   assert.equal(bob.heard('incoming_call'), 1);
 });
 
+test('when the answer to initiate is lost, what came of the call is heard once, and after the call id', async (t) => {
+  const network = await chaosProxy(t, server);
+  const [alice, bob] = [await app(t, network), await app(t, server)];
+  const order: string[] = [];
+  alice.client.on('call_accept', ({ callId }) => void order.push(`accepted ${callId}`));
+  let sent = 0;
+  alice.client.socket.on('call_accept', () => (sent += 1));
+  network.stopReading();
+  const ringing = alice.client.initiate({ calleeId: bob.user, callType: 'audio' });
+  const { callId } = await bob.take('incoming_call');
+  await bob.client.accept(callId);
+  network.cut();
+  const answer = await within(ringing, 'not answered');
+  order.push(`ringing ${answer.callId}`);
+  await alice.take('call_accept');
+  await alice.client.request('ping', {});
+  assert.equal(sent, 2);
+  assert.deepEqual(order, [`ringing ${callId}`, `accepted ${callId}`]);
+});
+
 test('what the server cannot do now is asked again: register, initiate and end, and nothing else', async (t) => {
   const redis = await startRedis(t);
   const node = await startNode({ ...NO_RATE_LIMITS, ...redis.env });
