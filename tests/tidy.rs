@@ -251,10 +251,12 @@ fn files_say_what_they_are_and_stay_small() {
 fn nothing_is_left_for_later() {
     let mut all = rust();
     all.extend(sources(&["src", "tests"], "js"));
+    all.extend(sources(&["clients/typescript"], ".ts"));
     let mut problems = Vec::new();
     for Source { path, text } in &all {
         for (index, line) in text.lines().enumerate() {
-            let tests = if path.starts_with("tests/") { NOT_IN_TESTS } else { &[] };
+            let is_test = path.starts_with("tests/") || path.ends_with(".test.ts");
+            let tests = if is_test { NOT_IN_TESTS } else { &[] };
             for word in MUST_NOT_STAY.iter().chain(tests).filter(|word| line.contains(**word)) {
                 problems.push(format!("{path}:{}: `{word}`", index + 1));
             }
@@ -354,10 +356,12 @@ fn the_readme_allows_every_command_that_redis_is_given() {
 }
 
 #[test]
-fn the_node_lock_file_names_no_download_address() {
-    let lock = read(&root().join("tests/node/package-lock.json"));
-    let named: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\": \"http")).collect();
-    assert!(named.is_empty(), "run `npm install --omit-lockfile-registry-resolved`: {named:?}");
+fn the_node_lock_files_name_no_download_address() {
+    for folder in ["tests/node", "clients/typescript"] {
+        let lock = read(&root().join(folder).join("package-lock.json"));
+        let named: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\": \"http")).collect();
+        assert!(named.is_empty(), "{folder}: run `npm install --omit-lockfile-registry-resolved`: {named:?}");
+    }
 }
 
 #[test]
