@@ -5,7 +5,20 @@
 
 use super::variables::variables;
 
-const PREFIXES: [&str; 9] = ["CALL_", "SOCKET_", "TURN_", "INBOX_", "EVENT_", "JWT_", "FIREBASE_", "APNS_", "PUSH_"];
+const PREFIXES: [&str; 12] = [
+    "CALL_",
+    "SOCKET_",
+    "TURN_",
+    "INBOX_",
+    "EVENT_",
+    "JWT_",
+    "FIREBASE_",
+    "APNS_",
+    "PUSH_",
+    "FCM_",
+    "REDIS_",
+    "METRICS_",
+];
 const MOST_EDITS: usize = 2;
 
 /// The variable that `name` was probably meant to be, or `None` if it is one of ours or unlike all of them.
@@ -51,8 +64,18 @@ mod tests {
         assert_eq!(meant_by("CALL_RING_TIMOUT"), Some("CALL_RING_TIMEOUT"));
         assert_eq!(meant_by("SOCKET_PING_INTERVALL"), Some("SOCKET_PING_INTERVAL"));
         assert_eq!(meant_by("TURN_SERVERURL"), Some("TURN_SERVER_URL"));
+        assert_eq!(meant_by("REDIS_PASWORD"), Some("REDIS_PASSWORD"));
         assert_eq!(meant_by("JWT_AUDIENC"), Some("JWT_AUDIENCE"));
-        let strangers = ["CALL_TTL", "TURN_PORT", "TURN_SERVICE_HOST", "EVENT_STORE_URL", "JWT_EXPIRES_IN", "PROT"];
+        let strangers = [
+            "CALL_TTL",
+            "TURN_PORT",
+            "TURN_SERVICE_HOST",
+            "EVENT_STORE_URL",
+            "JWT_EXPIRES_IN",
+            "PROT",
+            "REDIS_SERVICE_HOST",
+            "REDIS_PORT_6379_TCP",
+        ];
         for stranger in strangers {
             assert_eq!(meant_by(stranger), None, "{stranger}");
         }
