@@ -16,7 +16,11 @@ ALERTS = yaml.safe_load((CHART / "files/alerts.yaml").read_text())
 RULES = ALERTS["groups"][0]["rules"]
 CASES = manifests.ROOT / "tests/deploy/alerts.yaml"
 README = (manifests.ROOT / "README.md").read_text()
-METRICS = set(re.findall(r"^\| `(switchboard_\w+)` \| \w", (manifests.ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
+DOCUMENT = (manifests.ROOT / "docs/metrics.md").read_text()
+METRICS = set(re.findall(r"^\| `(switchboard_\w+)` \| \w", DOCUMENT, re.MULTILINE))
+# Labels whose values are listed there, and the values of all of them.
+VALUES = {"event", "result", "reason", "limit", "outcome", "queue", "path", "source", "operation"}
+WORDS = set(re.findall(r"`(\w+)`", DOCUMENT))
 
 
 def promtool(*arguments):
@@ -27,6 +31,11 @@ def promtool(*arguments):
 def unknown_metrics(text):
     named = {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"\bswitchboard_\w+", text)}
     return named - METRICS
+
+
+def unknown_values(text):
+    named = {word for label, words in re.findall(r'(\w+)(?:=|!=|=~|!~)\\*"([\w|\[\]]+)\\*"', text) if label in VALUES for word in words.split("|")}
+    return {word for word in named if not any(re.fullmatch(word, known) for known in WORDS)}
 
 
 class Alerts(unittest.TestCase):
@@ -61,7 +70,7 @@ class Alerts(unittest.TestCase):
                 self.assertEqual(file, "README.md")
                 self.assertIn(anchor, anchors)
                 self.assertIn("for", rule)
-                self.assertEqual(unknown_metrics(rule["expr"]), set())
+                self.assertEqual(unknown_metrics(rule["expr"]) | unknown_values(rule["expr"]), set())
 
 
 class Dashboard(unittest.TestCase):
@@ -71,5 +80,5 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(item["metadata"]["annotations"], {"grafana_folder": "Calls"})
         text = (CHART / "files/dashboard.json").read_text()
         self.assertEqual(json.loads(item["data"]["switchboard.json"]), json.loads(text))
-        self.assertEqual(unknown_metrics(text), set())
+        self.assertEqual(unknown_metrics(text) | unknown_values(text), set())
         self.assertNotIn("grafana_dashboard", render())
