@@ -33,7 +33,7 @@ def objects_of(name):
 
 
 def the(objects, kind):
-    (item,) = [item for item in manifests.of_kind(objects, kind) if "internal" not in item["metadata"]["name"]]
+    (item,) = [item for item in manifests.of_kind(objects, kind) if not item["metadata"]["name"].endswith(("-internal", "-dashboard"))]
     return item
 
 

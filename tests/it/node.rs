@@ -102,6 +102,11 @@ fn metrics() {
 }
 
 #[test]
+fn dashboard() {
+    passes("dashboard.test.mjs");
+}
+
+#[test]
 fn cluster() {
     passes("cluster.test.mjs");
 }

@@ -35,6 +35,7 @@ func check(input io.Reader) error {
 	types := map[string]any{
 		"gateway.networking.k8s.io/v1 HTTPRoute":  &gateway.HTTPRoute{},
 		"monitoring.coreos.com/v1 ServiceMonitor": &monitoring.ServiceMonitor{},
+		"monitoring.coreos.com/v1 PrometheusRule": &monitoring.PrometheusRule{},
 		"keda.sh/v1alpha1 ScaledObject":           &keda.ScaledObject{},
 	}
 	name := about.APIVersion + " " + about.Kind
