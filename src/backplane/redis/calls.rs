@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use redis::Value;
 
 use crate::backplane::redis::cache::Seen;
@@ -35,11 +36,13 @@ impl Calls for Redis {
             command
         };
         let text: Option<String> = self.link.run(Lane::Calls, &self.scripts.load, command).await?;
-        if text.is_none() && self.nodes.may_be_put_back(self.clock.now()) {
+        match text {
+            // It is there, and its time may come: of a newer release, perhaps, that knows what to do with it.
+            Some(text) => self.note(&text).map(Some).ok_or(Unavailable),
             // Better asked again than given up.
-            return Err(Unavailable);
+            None if self.nodes.may_be_put_back(self.clock.now()) => Err(Unavailable),
+            None => Ok(None),
         }
-        Ok(text.and_then(|text| self.note(&text)))
     }
 
     async fn live_calls(&self, user: &UserId) -> Result<LiveCalls, Unavailable> {
@@ -114,16 +117,15 @@ impl Calls for Redis {
             }
             command
         };
-        let answer: Value = self.link.run(Lane::Calls, &self.scripts.commit, command).await?;
-        match answer {
+        let committing = self.link.run::<Value>(Lane::Calls, &self.scripts.commit, command);
+        let trims = messages.iter().filter_map(|(user, size, _)| self.trim_now_and_then(user, *size));
+        let (answer, _) = tokio::join!(committing, join_all(trims));
+        match answer? {
             Value::Int(1) => {
                 if let Some(at) = call.deadline() {
                     self.deadlines.set(at, call.id, self.clock.now());
                 }
                 self.cache.put(Seen { call: Arc::new(call), revision, foreign });
-                for (user, size, _) in &messages {
-                    self.trim_now_and_then(user, *size).await;
-                }
                 Ok(Committed::Done)
             }
             Value::Int(0) => Ok(Committed::Lost),

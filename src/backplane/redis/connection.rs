@@ -2,10 +2,9 @@
 //! and listens to another.
 //!
 //! Calls travel over a multiplexed connection, and what is read when users return over a second one: an inbox may be long, and
-//! would hold up the calls behind it. House-keeping (the sessions of a dead node, the records of calls that go on, inboxes that
-//! are too full) goes over a `bb8` pool of four: there it is right that work which can wait waits for its turn. The pool does not
-//! ping before each use, as its connections live and die with the generation. Channels have connections of their own
-//! (`channels`).
+//! would hold up the calls behind it. House-keeping (the sessions of a dead node, the records of calls that go on) goes over a `bb8`
+//! pool of four: there it is right that work which can wait waits for its turn. The pool does not ping before each use, as its
+//! connections live and die with the generation. Channels have connections of their own (`channels`).
 
 use std::time::Duration;
 

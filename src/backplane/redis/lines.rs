@@ -1,6 +1,7 @@
 //! Messages: appended to inboxes, published to whoever holds their user, and taken in here.
 
 use async_trait::async_trait;
+use futures_util::future::OptionFuture;
 use rand::Rng;
 
 use crate::backplane::redis::channels::{Listener, give_up};
@@ -56,12 +57,10 @@ impl Lines for Redis {
             command.arg(if is_repeat { token.as_str() } else { "" }).arg(&message);
             command
         };
-        let sent: i8 = self.link.run(Lane::Calls, &self.scripts.send, command).await?;
-        match sent {
-            1 => {
-                self.trim_now_and_then(&user, payload.size()).await;
-                Ok(Sent::Done)
-            }
+        let sending = self.link.run::<i8>(Lane::Calls, &self.scripts.send, command);
+        let (sent, _) = tokio::join!(sending, OptionFuture::from(self.trim_now_and_then(&user, payload.size())));
+        match sent? {
+            1 => Ok(Sent::Done),
             0 => Ok(Sent::Stale),
             _ => Err(Unavailable),
         }
@@ -90,22 +89,24 @@ impl Lines for Redis {
 }
 
 impl Redis {
-    /// Brings an inbox within its bounds when a message of this size was added. Not each time: by chance, as often as keeps it
-    /// from growing much beyond them.
-    pub(super) async fn trim_now_and_then(&self, user: &UserId, size: usize) {
+    /// Brings an inbox within its bounds behind a message of this size, in the same trip. Not each time: by chance, as often as
+    /// keeps it from growing much beyond them.
+    pub(super) fn trim_now_and_then(&self, user: &UserId, size: usize) -> Option<impl Future<Output = ()> + Send> {
         let Retention { inbox_messages, inbox_bytes, .. } = self.retention;
         let is_time = |of: usize, all: usize| all <= of || rand::thread_rng().gen_bool(ratio(of, all));
         let for_bytes = is_time(size, inbox_bytes / LOOSENESS);
         if !for_bytes && !is_time(1, inbox_messages / LOOSENESS) {
-            return;
+            return None;
         }
-        let command = |_| {
+        let command = move |_| {
             let mut command = self.scripts.trim.command();
             command.arg(user.as_str()).arg(u8::from(for_bytes));
             command
         };
-        // If it fails, one of the next does it.
-        let _ = self.link.run::<i64>(Lane::House, &self.scripts.trim, command).await;
+        Some(async move {
+            // If it fails, one of the next does it.
+            let _ = self.link.run::<i64>(Lane::Calls, &self.scripts.trim, command).await;
+        })
     }
 }
 
