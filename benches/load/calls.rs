@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::Failure;
 use crate::options::Options;
-use crate::pair::{CANDIDATES, Observed, Pair, Script};
+use crate::pair::{Observed, Pair, Script};
 use crate::report::Better::{Higher, Lower, Neither};
 use crate::report::{Column, Table, ms, quantile_ms};
 use crate::subject::{Consumed, Subject};
@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         for column in options.columns() {
             println!("calls, run {}: {}", run + 1, column.name());
             let subject = Subject::start(&options.plan(column)).await?;
-            let script = Script { gap: options.gap(), candidates: CANDIDATES, hang_up: true };
+            let script = Script { gap: options.gap(), candidates: options.candidates, hang_up: true };
             let mut exchange = Exchange::open(&subject.addresses(), options.pairs, script).await?;
             exchange.run(WARM_UP_RATE, WARM_UP, &mut Tally::default()).await?;
             exchange.settle().await?;

@@ -14,6 +14,7 @@
 //!   --rates A,B         calls per second                                            calls 50,300
 //!   --pairs N           pairs of a caller and a callee, one call at a time each     calls 400
 //!   --gap MS            pause before each further candidate                         calls 10
+//!   --candidates N      candidates of each side; with 0 what the changes of a call cost   calls 8
 //!   --connections N     registered websockets                                       idle 10000
 //!   --hold N            seconds they are held, at a ping every 25 s                 idle 50
 //!   --users N           users who register                                          register 5000 · storm 100000

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::Failure;
+use crate::pair::CANDIDATES;
 use crate::report::Column;
 use crate::subject::{Keeping, Plan};
 
@@ -77,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) pairs: u32,
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1_000))]
     gap: u64,
+    #[arg(long, default_value_t = CANDIDATES, value_parser = candidates)]
+    pub(crate) candidates: usize,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -95,6 +98,11 @@ pub(crate) struct Options {
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+fn candidates(text: &str) -> Result<usize, String> {
+    let most = |candidates: &usize| *candidates <= CANDIDATES;
+    text.parse().ok().filter(most).ok_or_else(|| format!("a whole number up to {CANDIDATES}"))
 }
 
 impl Options {
