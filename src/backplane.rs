@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use crate::call::{Call, Text};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId};
+use crate::ids::{
+    CallId, DeviceId, EventId, NodeId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId,
+};
 use crate::metrics::FoundBy;
 
 /// How long a device that stays away is remembered when a push can wake it: as long as the reference server kept tokens.
@@ -92,7 +94,7 @@ pub struct Commit {
     /// What it is made upon.
     pub expected: Expected,
     /// The call afterwards. Its deadline and its parties' lists of live calls follow from it.
-    pub call: Call,
+    pub call: Arc<Call>,
     /// What is sent because of it.
     pub outbox: Vec<Outgoing>,
 }
@@ -195,6 +197,8 @@ pub struct Abandoned {
     pub session: SessionId,
     /// Whether its user has live calls, which are to be told.
     pub has_calls: bool,
+    /// The node that has died; `None` where it is this one that lets the session go.
+    pub node: Option<NodeId>,
 }
 
 /// How far a device has come in what was sent to its user.

@@ -259,7 +259,7 @@ impl TestNode {
 
     /// Begins a call.
     pub(crate) async fn begin(&self, call: &Call) -> Version {
-        let commit = Commit { expected: self.expected_new(call).await, call: call.clone(), outbox: Vec::new() };
+        let commit = Commit { expected: self.expected_new(call).await, call: call.clone().into(), outbox: Vec::new() };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
         self.version(call.id).await
     }
@@ -271,7 +271,7 @@ impl TestNode {
     /// Changes a call.
     pub(crate) async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
         let expected = Expected::Version(self.version(call.id).await);
-        assert_eq!(self.backplane.commit(Commit { expected, call, outbox }).await, Ok(Committed::Done));
+        assert_eq!(self.backplane.commit(Commit { expected, call: call.into(), outbox }).await, Ok(Committed::Done));
     }
 
     /// Lets time pass while the node watches deadlines, as a node does. None of them may pass.

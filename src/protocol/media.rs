@@ -11,31 +11,32 @@ use crate::ids::{CallId, UserId};
 
 /// A session description or a candidate. Its inside is never parsed, changed or shown.
 #[derive(Clone)]
-pub struct Media {
-    /// Boxed: a slice would be copied once more to stand beside its count.
-    json: Arc<Box<RawValue>>,
-    attachments: Arc<[Bytes]>,
+pub struct Media(Arc<Parts>);
+
+struct Parts {
+    json: Box<RawValue>,
+    attachments: Box<[Bytes]>,
 }
 
 impl Media {
     /// Keeps a copy of `json`, and the binary attachments its placeholders stand for.
     pub fn new(json: &RawValue, attachments: &[Bytes]) -> Self {
-        Self { json: Arc::new(json.to_owned()), attachments: attachments.into() }
+        Self(Arc::new(Parts { json: json.to_owned(), attachments: attachments.into() }))
     }
 
     /// The JSON text.
     pub fn json(&self) -> &RawValue {
-        &self.json
+        &self.0.json
     }
 
     /// The binary attachments, in the order of their numbers.
     pub fn attachments(&self) -> &[Bytes] {
-        &self.attachments
+        &self.0.attachments
     }
 
     /// Its size in bytes, attachments included.
     pub fn size(&self) -> usize {
-        self.json.get().len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+        self.json().get().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 }
 
@@ -47,7 +48,7 @@ impl fmt::Debug for Media {
 
 impl PartialEq for Media {
     fn eq(&self, other: &Self) -> bool {
-        self.json.get() == other.json.get() && self.attachments == other.attachments
+        self.json().get() == other.json().get() && self.attachments() == other.attachments()
     }
 }
 

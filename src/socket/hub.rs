@@ -140,7 +140,7 @@ impl Hub {
     /// The client of socket `id` has been told that it is connected.
     pub(super) fn start(&self, id: &str) {
         if let Some(session) = SessionId::parse(id).and_then(|id| self.session(&id)) {
-            session.start_reader();
+            session.start_reader(None);
         }
     }
 
@@ -164,20 +164,16 @@ impl Hub {
             }
             *count += 1;
         }
+        session.set_counted();
         sessions.by_id.insert(session.id().clone(), Arc::downgrade(session));
         Ok(())
     }
 
-    /// Takes `session` out, and no other of the same name.
-    pub(super) fn remove(&self, session: &Session) {
+    /// Takes `session` out. Says whether it was the one of its name: a client may leave and come back over one connection.
+    pub(super) fn remove(&self, session: &Session) -> bool {
         let mut sessions = self.sessions.lock();
-        let is_here = sessions.by_id.get(session.id()).is_some_and(|kept| std::ptr::eq(kept.as_ptr(), session));
-        if !is_here {
-            return;
-        }
-        sessions.by_id.remove(session.id());
-        let user = session.token_user();
-        if let Some(user) = user
+        if session.is_counted()
+            && let Some(user) = session.token_user()
             && let Some(count) = sessions.per_user.get_mut(user)
         {
             *count -= 1;
@@ -185,9 +181,14 @@ impl Hub {
                 sessions.per_user.remove(user);
             }
         }
-        if sessions.by_id.len() * 4 < sessions.by_id.capacity() {
-            sessions.by_id.shrink_to_fit();
-            sessions.per_user.shrink_to_fit();
+        let is_here = sessions.by_id.get(session.id()).is_some_and(|kept| std::ptr::eq(kept.as_ptr(), session));
+        if is_here {
+            sessions.by_id.remove(session.id());
+            if sessions.by_id.len() * 4 < sessions.by_id.capacity() {
+                sessions.by_id.shrink_to_fit();
+                sessions.per_user.shrink_to_fit();
+            }
         }
+        is_here
     }
 }

@@ -16,11 +16,11 @@ struct State<T> {
 
 /// What has to happen after something was put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum Put<T> {
     /// Nothing: somebody is reading.
     Queued,
-    /// A reader has to be started.
-    StartReader,
+    /// A reader has to be started, with this: what nobody has to wait for is not queued.
+    StartReader(T),
     /// The mailbox is full; it was not put in.
     Full,
 }
@@ -32,13 +32,13 @@ impl<T> Mailbox<T> {
     }
 
     /// Puts `item` in, unless there are `capacity` in it.
-    pub(super) fn put(&self, item: T, capacity: usize) -> Put {
+    pub(super) fn put(&self, item: T, capacity: usize) -> Put<T> {
         let mut state = self.state.lock();
         if state.queue.len() >= capacity { Put::Full } else { state.put(item) }
     }
 
     /// Puts `item` in even if the mailbox is full: for the one that comes last.
-    pub(super) fn put_last(&self, item: T) -> Put {
+    pub(super) fn put_last(&self, item: T) -> Put<T> {
         self.state.lock().put(item)
     }
 
@@ -55,9 +55,14 @@ impl<T> Mailbox<T> {
 }
 
 impl<T> State<T> {
-    fn put(&mut self, item: T) -> Put {
-        self.queue.push_back(item);
-        if std::mem::replace(&mut self.has_reader, true) { Put::Queued } else { Put::StartReader }
+    fn put(&mut self, item: T) -> Put<T> {
+        if std::mem::replace(&mut self.has_reader, true) {
+            self.queue.push_back(item);
+            Put::Queued
+        } else {
+            // Without a reader the queue is empty.
+            Put::StartReader(item)
+        }
     }
 }
 
@@ -73,6 +78,7 @@ mod tests {
         assert_eq!(mailbox.put(3, 2), Put::Full);
         assert_eq!(mailbox.put_last(4), Put::Queued);
         assert_eq!([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()], [Some(1), Some(2), Some(4), None]);
-        assert_eq!(mailbox.put(5, 2), Put::StartReader);
+        assert_eq!(mailbox.put(5, 2), Put::StartReader(5));
+        assert_eq!((mailbox.put(6, 2), mailbox.take(), mailbox.take()), (Put::Queued, Some(6), None));
     }
 }

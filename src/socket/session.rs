@@ -1,6 +1,7 @@
 //! One connected client: who it is, what it has sent, and the task that works that off.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Session {
     /// The user its token names; fixed for the life of the connection.
     token_user: Option<UserId>,
     state: Mutex<State>,
+    /// Whether it is among the connections of its user.
+    is_counted: AtomicBool,
 }
 
 #[derive(Default)]
@@ -79,6 +82,7 @@ impl Session {
             mailbox: Mailbox::new(),
             token_user,
             state: Mutex::new(State { expires_at: expires_at.unwrap_or(NEVER), ..State::default() }),
+            is_counted: AtomicBool::new(false),
             id,
             hub,
         })
@@ -109,12 +113,23 @@ impl Session {
         self.token_user.as_ref()
     }
 
+    pub(super) fn set_counted(&self) {
+        self.is_counted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_counted.load(Ordering::Relaxed)
+    }
+
     pub(super) fn seat(&self) -> Option<Arc<Seat>> {
         self.state.lock().seat.clone()
     }
 
     pub(super) fn set_seat(&self, seat: Option<Arc<Seat>>) {
-        self.state.lock().seat = seat;
+        let mut state = self.state.lock();
+        // With the registration it is noted as what it is, and no more as one that has not registered.
+        state.has_acted &= seat.is_none();
+        state.seat = seat;
     }
 
     pub(super) fn set_registering(&self, ended: oneshot::Receiver<()>) {
@@ -158,11 +173,15 @@ impl Session {
 
     /// Notes that the client acts: should it vanish, its calls are told, also if it has never registered.
     pub(super) async fn note_acted(&self, by: &Actor) -> Result<(), Failure> {
-        let is_first = {
-            let mut state = self.state.lock();
-            state.seat.is_none() && !std::mem::replace(&mut state.has_acted, true)
+        let is_noted = {
+            let state = self.state.lock();
+            state.seat.is_some() || state.has_acted
         };
-        if is_first { self.hub.switchboard.note_unregistered(&by.user, &self.id).await } else { Ok(()) }
+        if !is_noted {
+            self.hub.switchboard.note_unregistered(&by.user, &self.id).await?;
+            self.state.lock().has_acted = true;
+        }
+        Ok(())
     }
 
     /// An event has come. Checks and queues it, without waiting for anything.
@@ -201,7 +220,7 @@ impl Session {
         // As many as may come at once; more have been refused before they get here.
         match self.mailbox.put(job, self.hub.settings.limits.event_burst as usize) {
             Put::Queued => {}
-            Put::StartReader => self.start_reader(),
+            Put::StartReader(job) => self.start_reader(Some(job)),
             Put::Full => {
                 self.hub.metrics.rate_limited.inc(Limit::Mailbox);
                 self.wire.expel(Problem::rate_limited());
@@ -224,15 +243,15 @@ impl Session {
 
     /// The client is gone. What it has sent before is dealt with first.
     pub(super) fn gone(self: &Arc<Self>) {
-        if self.mailbox.put_last(Job::Gone) == Put::StartReader {
-            self.start_reader();
+        if let Put::StartReader(job) = self.mailbox.put_last(Job::Gone) {
+            self.start_reader(Some(job));
         }
     }
 
     /// Has the client come back elsewhere, once what it has asked for is answered.
     pub(super) fn send_away(self: &Arc<Self>) {
-        if self.mailbox.put_last(Job::SendAway) == Put::StartReader {
-            self.start_reader();
+        if let Put::StartReader(job) = self.mailbox.put_last(Job::SendAway) {
+            self.start_reader(Some(job));
         }
     }
 
@@ -252,8 +271,8 @@ impl Session {
 
     /// Works off what has come, until there is nothing left. The first reader starts when the client has been told that it is
     /// connected: nothing can be sent to it before.
-    pub(super) fn start_reader(self: &Arc<Self>) {
-        let mut reader = Box::pin(self.clone().read());
+    pub(super) fn start_reader(self: &Arc<Self>, first: Option<Job>) {
+        let mut reader = Box::pin(self.clone().read(first));
         // Most requests are dealt with without waiting for anything: a task is made only for those that are not. Measured, a
         // relayed message costs a tenth less that way.
         if reader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -261,8 +280,9 @@ impl Session {
         }
     }
 
-    async fn read(self: Arc<Self>) {
-        while let Some(job) = self.mailbox.take() {
+    async fn read(self: Arc<Self>, first: Option<Job>) {
+        let mut next = first.or_else(|| self.mailbox.take());
+        while let Some(job) = next {
             match job {
                 // Nobody listens to one who was asked to leave: a newer connection may have taken the device over.
                 Job::Request(..) | Job::Undecodable(..) if self.wire.is_expelled() => {}
@@ -271,6 +291,7 @@ impl Session {
                 Job::SendAway => self.wire.close_after_flush(),
                 Job::Gone => self.leave().await,
             }
+            next = self.mailbox.take();
         }
     }
 
@@ -299,10 +320,12 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.hub.remove(self);
-        self.hub.ice_renewals.forget(&self.id);
-        if let Some(at) = self.expires_at() {
-            self.hub.token_expiry.remove(at, &self.id);
+        // What is kept under its name may be that of the next one.
+        if self.hub.remove(self) {
+            self.hub.ice_renewals.forget(&self.id);
+            if let Some(at) = self.expires_at() {
+                self.hub.token_expiry.remove(at, &self.id);
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ impl Switchboard {
             }
         }
         let change = Change::of(&expected, &outbox, call);
-        let commit = Commit { expected, call: Call::clone(call), outbox };
+        let commit = Commit { expected, call: call.clone(), outbox };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
             note(call);

@@ -95,7 +95,8 @@ impl Switchboard {
             }
             Departure::Unseated => {
                 let device = session.unnamed_device();
-                let abandoned = Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false };
+                let abandoned =
+                    Abandoned { user: user.clone(), device, session: session.clone(), has_calls: false, node: None };
                 return Ok(self.backplane.bury(&abandoned).await?);
             }
         };

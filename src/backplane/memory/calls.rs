@@ -74,7 +74,7 @@ impl State {
                 }
             }
         }
-        self.put(&Arc::new(call), now, config);
+        self.put(&call, now, config);
         for outgoing in outbox {
             self.users.send(outgoing, now, config);
         }

@@ -1,6 +1,5 @@
 //! The records of calls: load, compare and set.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -125,7 +124,7 @@ impl Calls for Redis {
                 if let Some(at) = call.deadline() {
                     self.deadlines.set(at, call.id, self.clock.now());
                 }
-                self.cache.put(Seen { call: Arc::new(call), revision, foreign });
+                self.cache.put(Seen { call, revision, foreign });
                 Ok(Committed::Done)
             }
             Value::Int(0) => Ok(Committed::Lost),

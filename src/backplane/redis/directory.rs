@@ -13,7 +13,7 @@ use crate::backplane::{
 };
 use crate::call::Text;
 use crate::clock::Timestamp;
-use crate::ids::{DeviceId, EventId, PushToken, PushTokenKind, PushTokens, SessionId, UserId};
+use crate::ids::{DeviceId, EventId, NodeId, PushToken, PushTokenKind, PushTokens, SessionId, UserId};
 
 /// How long the documented keys of a connected device are kept; they are renewed long before.
 const PRESENCE_TTL: Duration = Duration::from_secs(86_400);
@@ -90,11 +90,11 @@ impl Directory for Redis {
         session: &SessionId,
         position: Position,
     ) -> Result<Option<DeviceId>, Unavailable> {
-        self.write_detached(user, session, "leave", position).await
+        self.write_detached(user, session, "leave", position, &self.node).await
     }
 
     async fn forget(&self, user: &UserId, session: &SessionId) -> Result<Option<DeviceId>, Unavailable> {
-        self.write_detached(user, session, "forget", Position::default()).await
+        self.write_detached(user, session, "forget", Position::default(), &self.node).await
     }
 
     async fn forget_token(
@@ -127,7 +127,8 @@ impl Directory for Redis {
     }
 
     async fn bury(&self, abandoned: &Abandoned) -> Result<(), Unavailable> {
-        self.write_detached(&abandoned.user, &abandoned.session, "bury", Position::default()).await.map(drop)
+        let node = abandoned.node.as_ref().unwrap_or(&self.node);
+        self.write_detached(&abandoned.user, &abandoned.session, "bury", Position::default(), node).await.map(drop)
     }
 
     fn may_count_absence(&self) -> bool {
@@ -174,12 +175,13 @@ impl Redis {
         session: &SessionId,
         how: &str,
         position: Position,
+        node: &NodeId,
     ) -> Result<Option<DeviceId>, Unavailable> {
         let command = |_| {
             let mut command = self.scripts.detach.command();
             command.arg(user.as_str()).arg(session.as_str()).arg(how);
             command.arg(position.received.0).arg(position.described.0).arg(PRESENCE_TTL.as_secs());
-            command.arg(self.node.as_str());
+            command.arg(node.as_str());
             command
         };
         let device: Option<String> = self.link.run(Lane::Calls, &self.scripts.detach, command).await?;

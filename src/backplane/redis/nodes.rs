@@ -232,7 +232,7 @@ impl Redis {
                 command
             };
             let found: Vec<String> = self.link.run(Lane::House, &self.scripts.abandoned, command).await?;
-            let abandoned: Vec<_> = found.chunks_exact(4).filter_map(abandoned).collect();
+            let abandoned: Vec<_> = found.chunks_exact(4).filter_map(|parts| abandoned(parts, &dead)).collect();
             if abandoned.is_empty() {
                 // All is done, or somebody else is at it; if not, it will be found again.
                 self.nodes.let_rest(&dead);
@@ -255,12 +255,13 @@ impl Redis {
     }
 }
 
-fn abandoned(parts: &[String]) -> Option<Abandoned> {
+fn abandoned(parts: &[String], node: &str) -> Option<Abandoned> {
     Some(Abandoned {
         session: SessionId::parse(&parts[0])?,
         user: UserId::parse(&parts[1])?,
         device: DeviceId::parse(&parts[2])?,
         has_calls: parts[3] == "1",
+        node: Some(NodeId::parse(node)?),
     })
 }
 

@@ -13,10 +13,12 @@ for _, member in ipairs(redis.call('SRANDMEMBER', sessions, ARGV[3])) do
   local calls = redis.pcall('GET', PREFIX .. 'calls:user:' .. user)
   local has_calls = type(calls) == 'string' and string.find(calls, ' ', 1, true) ~= nil
   if type(device) ~= 'string' then
-    redis.call('SREM', sessions, member)
-    redis.call('DEL', PREFIX .. 'user:socket:' .. session)
     -- It may have acted without ever registering: then its calls know it by its own name.
-    device = has_calls and session or nil
+    device = has_calls and session
+    if not device then
+      redis.call('SREM', sessions, member)
+      redis.call('DEL', PREFIX .. 'user:socket:' .. session)
+    end
   end
   if device then
     found[#found + 1], found[#found + 2], found[#found + 3] = session, user, device

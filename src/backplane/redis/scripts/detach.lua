@@ -1,5 +1,5 @@
 -- Disconnects a session from its device.
--- ARGV: 1 user, 2 session, 3 'leave', 'forget' or 'bury', 4 and 5 position, 6 's' of the documented keys, 7 the node that asks.
+-- ARGV: 1 user, 2 session, 3 'leave', 'forget' or 'bury', 4 and 5 position, 6 's' of the documented keys, 7 the node it was at.
 -- Answers the device, or nothing where another session has it.
 local user, session, how = ARGV[1], ARGV[2], ARGV[3]
 local key = PREFIX .. 'devices:user:' .. user

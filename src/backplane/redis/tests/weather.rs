@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::backplane::conformance::{LIMITS, Lab, TestNode, accepted, end_of, far, over, ringing, user};
+use crate::backplane::conformance::{LIMITS, Lab, TestNode, accepted, end_of, far, over, ringing, session, user};
 use crate::backplane::redis::tests::{PATIENCE, RedisLab};
 use crate::backplane::{Due, Unavailable};
 use crate::ids::UserId;
@@ -186,4 +186,25 @@ async fn a_loss_of_the_connections_is_measured() {
     tokio::time::timeout(PATIENCE, is_noted).await.unwrap();
     assert_eq!(metrics.redis_reconnects.value(), metrics.redis_outage.count());
     assert!(metrics.redis_subscribing.count() > subscribed);
+}
+
+#[tokio::test]
+async fn a_lost_session_that_never_registered_is_named_until_it_is_buried() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    node.begin(&ringing(far())).await;
+    let mut redis = lab.server.connection().await;
+    // Another node, dead for a while, whose one client had placed that call.
+    redis::cmd("SADD").arg("sessions:node:other").arg("s1 alice").exec_async(&mut redis).await.unwrap();
+    redis::cmd("ZADD").arg("nodes").arg(lab.now().0 - 60_000).arg("other").exec_async(&mut redis).await.unwrap();
+    for _ in 0..2 {
+        let named = tokio::time::timeout(PATIENCE, node.backplane.abandoned(8)).await.unwrap().unwrap();
+        let [abandoned] = &named[..] else { panic!("{named:?}") };
+        assert_eq!((&abandoned.session, &abandoned.device), (&session("s1"), &session("s1").unnamed_device()));
+        assert!(abandoned.has_calls);
+    }
+    let named = node.backplane.abandoned(8).await.unwrap();
+    node.backplane.bury(&named[0]).await.unwrap();
+    let left: Vec<String> = redis::cmd("SMEMBERS").arg("sessions:node:other").query_async(&mut redis).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }
