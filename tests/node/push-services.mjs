@@ -80,6 +80,11 @@ class Service {
     return this.requests.filter((request) => request.token === token && request.fields?.type === type);
   }
 
+  /** How many connections requests came by. */
+  connections() {
+    return new Set(this.requests.map(({ session }) => session)).size;
+  }
+
   /** Answers what hangs, in the usual way. */
   release() {
     for (const answer of this.held) answer();
@@ -236,9 +241,9 @@ export async function startPushServices({ isEncrypted = false } = {}) {
     }
   }
 
-  function grant(headers, text) {
+  function grant(headers, text, session) {
     const wrong = check(() => checkGrant(headers, text, { key: rsa.publicKey, tokenUri }));
-    access.note({ wrong });
+    access.note({ session, at: Date.now(), wrong });
     if (wrong) return [access, undefined, { status: 400, headers: {}, body: { error: 'invalid_grant' } }];
     const token = `ya29.${randomBytes(24).toString('base64url')}`;
     granted.set(token, Date.now() + settings.expiresIn * 1000);
@@ -248,12 +253,13 @@ export async function startPushServices({ isEncrypted = false } = {}) {
   function send(headers, text, session) {
     const body = JSON.parse(text);
     const token = body.message?.token;
-    const isKnown = granted.get(headers.authorization?.replace(/^Bearer /, '')) > Date.now();
+    const { authorization } = headers;
+    const isKnown = granted.get(authorization?.replace(/^Bearer /, '')) > Date.now();
     const wrong = check(() => {
       assert.equal(headers['content-type'], 'application/json');
       checkFcm(body);
     });
-    const request = fcm.note({ token, fields: body.message?.data, message: body.message, session, at: Date.now(), wrong, isKnown });
+    const request = fcm.note({ token, fields: body.message?.data, message: body.message, authorization, session, at: Date.now(), wrong, isKnown });
     if (!isKnown) return [fcm, undefined, fcmError(401, { word: 'UNAUTHENTICATED' }), request];
     if (wrong) return [fcm, undefined, fcmError(400, { word: 'INVALID_ARGUMENT', code: 'INVALID_ARGUMENT' }), request];
     return [fcm, token, { status: 200, headers: {}, body: { name: `projects/${PROJECT}/messages/0:${randomBytes(8).toString('hex')}` } }, request];
@@ -275,7 +281,7 @@ export async function startPushServices({ isEncrypted = false } = {}) {
   function answered(headers, text, session) {
     const [, device] = headers[':path'].match(/^\/3\/device\/([^/]*)$/) ?? [];
     if (headers[':method'] !== 'POST') return undefined;
-    if (headers[':path'] === '/token') return grant(headers, text);
+    if (headers[':path'] === '/token') return grant(headers, text, session);
     if (headers[':path'] === `/v1/projects/${PROJECT}/messages:send`) return send(headers, text, session);
     return device === undefined ? undefined : sendVoip(device, headers, text, session);
   }

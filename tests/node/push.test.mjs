@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { apnsError, fcmError, html, startPushServices } from './push-services.mjs';
-import { NO_RATE_LIMITS, SECRET, eventually, phone, run, startNode, startServer, unique } from './support.mjs';
+import { NO_RATE_LIMITS, SECRET, eventually, phone, run, startNode, startServer, tokenOf, unique } from './support.mjs';
 
 const RING_TIMEOUT_MS = 45_000;
 
@@ -60,6 +60,9 @@ async function reachability(caller, user) {
 }
 
 const says = (where, pattern) => eventually(() => pattern.test(where.output.stdout), () => `no log line ${pattern}`);
+
+/** Waits until a message about a call has come to this end. */
+const ends = (where, callId, fate) => says(where, new RegExp(`call_id.{0,20}${callId}.{0,80}${fate}`));
 
 describe('what is sent', () => {
   test('a ring says what the app needs, and ends with the call', async (t) => {
@@ -199,6 +202,149 @@ describe('a cold start', () => {
   });
 });
 
+describe('whose tokens are used', () => {
+  /** What has come for `token`, of whichever type. */
+  const told = (token) => [...services.fcm.requests, ...services.apns.requests].filter((it) => it.token === token);
+
+  test('unregister forgets the tokens of its device, and those alone', async (t) => {
+    const bob = await phone(t, server, { user: unique('bob'), register: false });
+    const own = { fcmToken: fcmToken(), apnsVoipToken: voipToken() };
+    await bob.register({ platform: 'ios', ...own });
+    const tablet = await sleeper(t, server, { user: bob.user, fcmToken: fcmToken() });
+    const iphone = await sleeper(t, server, { user: bob.user, apnsVoipToken: voipToken() });
+    const alice = await phone(t, server);
+    assert.equal((await bob.request('unregister')).success, true);
+    // What there was to say of the first call has been said when the second one is over.
+    for (let round = 0; round < 2; round++) {
+      const { callId } = await call(alice, bob.user);
+      const isIt = ({ fields }) => fields.callId === callId && fields.type === 'incoming_call';
+      await services.fcm.take((it) => it.token === tablet.fcmToken && isIt(it));
+      await services.apns.take((it) => it.token === iphone.apnsVoipToken && isIt(it));
+      await alice.request('call_end', { callId });
+      for (const type of ['call_cancelled', 'call_missed']) await services.fcm.message(tablet.fcmToken, type);
+    }
+    for (const token of Object.values(own)) assert.deepEqual(told(token), []);
+    await bob.hasNot('incoming_call');
+  });
+
+  test('a socket that registers again with another token is pushed by that, and no more by the first', async (t) => {
+    const bob = await phone(t, server, { user: unique('bob'), register: false });
+    const [first, second] = [0, 1].map(() => ({ fcmToken: fcmToken(), apnsVoipToken: voipToken() }));
+    const alice = await phone(t, server);
+    const rung = async ({ fcmToken: viaFcm, apnsVoipToken }) => {
+      const { callId } = await call(alice, bob.user);
+      assert.equal((await services.apns.message(apnsVoipToken)).fields.callId, callId);
+      await alice.request('call_end', { callId });
+      for (const type of ['call_cancelled', 'call_missed']) assert.equal((await services.fcm.message(viaFcm, type)).fields.callId, callId);
+    };
+    await bob.register({ platform: 'ios', ...first });
+    await rung(first);
+    const before = Object.values(first).map((token) => told(token).length);
+    await bob.register({ platform: 'ios', apnsVoipToken: second.apnsVoipToken });
+    await rung({ ...first, apnsVoipToken: second.apnsVoipToken });
+    await bob.register({ platform: 'ios', fcmToken: second.fcmToken });
+    for (let round = 0; round < 2; round++) await rung(second);
+    // By the first FCM token the end of one more call was told, before this was replaced, too.
+    assert.deepEqual(Object.values(first).map((token) => told(token).length), [before[0] + 2, before[1]]);
+  });
+});
+
+describe('how a call stands', () => {
+  /** What asking about a call answers, with this token. */
+  async function asked(node, callId, token) {
+    const answer = await fetch(`${node.url}/calls/${callId}/status`, { headers: { authorization: `Bearer ${token}` } });
+    return { code: answer.status, ...(await answer.json()) };
+  }
+
+  /** A call from Alice to Bob, and who may ask about it: both, and who got the push. */
+  async function calling(t, { services: theirs, server: own }) {
+    const bob = await phone(t, own, { user: unique('bob'), register: false });
+    const token = fcmToken();
+    await bob.register({ fcmToken: token });
+    const alice = await phone(t, own);
+    const { callId } = await call(alice, bob.user);
+    await bob.take('incoming_call', (event) => event.callId === callId);
+    const { fields } = await theirs.fcm.message(token);
+    return { alice, bob, callId, fields, tokens: [fields.statusToken, tokenOf(bob.user), tokenOf(alice.user)] };
+  }
+
+  const BECAME = [
+    ['accepted', 'is accepted', ({ bob, callId }) => bob.request('call_accept', { callId })],
+    ['rejected', 'is rejected', ({ bob, callId }) => bob.request('call_reject', { callId })],
+    ['timeout', 'is answered by nobody', ({ alice, callId }) => alice.take('call_timeout', (event) => event.callId === callId)],
+    ['ended', 'is given up by the caller', ({ alice, callId }) => alice.request('call_end', { callId })],
+    [
+      'ended',
+      'was accepted and is over',
+      async ({ alice, bob, callId }) => {
+        await bob.request('call_accept', { callId });
+        await alice.request('call_end', { callId });
+      },
+    ],
+  ];
+  for (const [status, name, act] of BECAME) {
+    test(`${status}, once it ${name}: to both parties and to who got the push, from every node`, async (t) => {
+      const here = status === 'timeout' ? await house(t, { CALL_RING_TIMEOUT: '1500' }) : { services, server };
+      const its = await calling(t, here);
+      const { alice, bob, callId, fields, tokens } = its;
+      const all = () => Promise.all(here.server.nodes.flatMap((node) => tokens.map((token) => asked(node, callId, token))));
+      const stands = { code: 200, success: true, callId, status, callType: 'video', callerId: alice.user, calleeId: bob.user };
+      const ringing = { ...stands, status: 'ringing', expiresAt: Number(fields.expiresAt) };
+      for (const answer of await all()) assert.deepEqual(answer, ringing);
+      await act(its);
+      for (const answer of await all()) assert.deepEqual(answer, stands);
+    });
+  }
+
+  test('strangers, and the token of another push, learn nothing', async (t) => {
+    const here = { services, server };
+    const [one, other] = [await calling(t, here), await calling(t, here)];
+    for (const node of server.nodes) {
+      const stranger = await asked(node, one.callId, tokenOf(other.alice.user));
+      assert.deepEqual(stranger, { code: 404, success: false, error: 'Call not found' });
+      assert.equal((await asked(node, one.callId, other.fields.statusToken)).code, 401);
+    }
+  });
+});
+
+describe('services that answer too late', { concurrency: true }, () => {
+  /** How long the server waits for one answer. */
+  const REQUEST_TIMEOUT_MS = 5000;
+  const LONG_MS = REQUEST_TIMEOUT_MS + 8000;
+  /** Timers of two processes are not of one mind about a millisecond. */
+  const waited = (first, second) => assert.ok(second.at - first.at >= REQUEST_TIMEOUT_MS - 50, `asked again after ${second.at - first.at} ms`);
+
+  for (const [by, kind, made] of [['fcm', 'fcmToken', fcmToken], ['apns', 'apnsVoipToken', voipToken]]) {
+    test(`${by} hangs once: the ring is tried again, others do not wait for it`, async (t) => {
+      const service = services[by];
+      const [bob, carol] = [await sleeper(t, server, { [kind]: made() }), await sleeper(t, server, { [kind]: made() })];
+      const alice = await phone(t, server);
+      service.answer(bob[kind], 'hang');
+      const { callId } = await call(alice, bob.user);
+      const first = await service.message(bob[kind]);
+      await call(await phone(t, server), carol.user);
+      const others = await service.message(carol[kind]);
+      const second = await service.message(bob[kind], 'incoming_call', LONG_MS);
+      waited(first, second);
+      assert.ok(others.at < second.at, 'somebody else has waited for it');
+      assert.deepEqual([second.fields.callId, second.answered], [callId, 200]);
+      await ends(server, callId, 'Sent');
+      assert.equal(service.messages(bob[kind]).length, 2);
+    });
+  }
+
+  test('the token endpoint hangs once: it is asked again, and the call still rings', async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+    theirs.access.answer(undefined, 'hang');
+    await call(await phone(t, own), bob.user);
+    const first = await theirs.access.take(() => true);
+    const second = await theirs.access.take(() => true, LONG_MS);
+    waited(first, second);
+    assert.equal((await theirs.fcm.message(bob.fcmToken)).answered, 200);
+  });
+});
+
 describe('services that are slow or gone', () => {
   test('the ack of call_initiate and the callee who is connected wait for no service', async (t) => {
     const { services: theirs, server: own } = await house(t);
@@ -252,7 +398,7 @@ describe('services that are slow or gone', () => {
     const desk = await phone(t, server, { user: alice.user });
     await desk.request('call_end', { callId });
     await services.fcm.message(bob.fcmToken, 'call_missed');
-    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}CalledOff`));
+    await ends(server, callId, 'CalledOff');
     assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
   });
 
@@ -271,7 +417,7 @@ describe('services that are slow or gone', () => {
     }
     await sleeper(t, server, { user: unique('dave'), fcmToken: bob.fcmToken });
     await carol.request('unregister');
-    for (const callId of ids) await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}CalledOff`));
+    for (const callId of ids) await ends(server, callId, 'CalledOff');
     for (const token of [bob.fcmToken, own]) assert.equal(services.fcm.messages(token).length, 1);
   });
 
@@ -370,7 +516,7 @@ describe('encrypted services', () => {
   });
 });
 
-describe('access tokens', () => {
+describe('access tokens and connections', () => {
   const CALLS = 50;
 
   test(`${CALLS} calls at once fetch one, and one more when it is revoked`, async (t) => {
@@ -391,7 +537,53 @@ describe('access tokens', () => {
     await ringAll();
     assert.ok(theirs.access.requests.length <= 2 * nodes, `${theirs.access.requests.length} access tokens for ${nodes} nodes`);
     assert.ok(theirs.fcm.requests.some(({ isKnown }) => !isKnown), 'the revoked one was tried');
-    t.diagnostic(`${theirs.access.requests.length} access tokens, ${theirs.fcm.requests.length} messages over ${new Set(theirs.fcm.requests.map(({ session }) => session)).size} connections`);
+    for (const service of [theirs.access, theirs.fcm]) {
+      assert.ok(service.connections() <= nodes, `${service.requests.length} requests over ${service.connections()} connections`);
+    }
+  });
+
+  test(`${CALLS} iPhones that ring at once, twice, need one connection of each node`, async (t) => {
+    const { services: theirs, server: own } = await house(t);
+    const bobs = await Promise.all(Array.from({ length: CALLS }, () => sleeper(t, own, { apnsVoipToken: voipToken() })));
+    const callers = await Promise.all(bobs.map(() => phone(t, own)));
+    for (let round = 0; round < 2; round++) {
+      const answers = await Promise.all(bobs.map((bob, n) => call(callers[n], bob.user)));
+      await Promise.all(bobs.map((bob) => theirs.apns.message(bob.apnsVoipToken)));
+      await Promise.all(answers.map(({ callId }, n) => callers[n].request('call_end', { callId })));
+    }
+    assert.ok(theirs.apns.connections() <= own.nodes.length, `${theirs.apns.connections()} connections`);
+    const tokens = new Set(theirs.apns.requests.map(({ headers }) => headers.authorization));
+    assert.ok(tokens.size <= own.nodes.length, `${tokens.size} provider tokens`);
+  });
+
+  test('one is kept while it is good, and renewed before it runs out: no message is refused', async (t) => {
+    // So that it is used for four seconds: what has ten left may run out on its way.
+    const [LIFE_S, KEPT_MS] = [14, 3000];
+    const { services: theirs, server: own } = await house(t);
+    theirs.settings.expiresIn = LIFE_S;
+    const renewals = own.nodes.map(async (node) => {
+      const bob = await sleeper(t, own, { fcmToken: fcmToken() });
+      const alice = await phone(t, own, { url: node.url });
+      const ringing = async () => {
+        const { callId } = await call(alice, bob.user);
+        const isIt = ({ token, fields }) => token === bob.fcmToken && fields.type === 'incoming_call' && fields.callId === callId;
+        const request = await theirs.fcm.take(isIt);
+        await alice.request('call_end', { callId });
+        return request;
+      };
+      const first = await ringing();
+      const renewed = async () => {
+        const request = await ringing();
+        return request.authorization !== first.authorization && request;
+      };
+      return { first, second: await eventually(renewed, 'it is never renewed', LIFE_S * 1000) };
+    });
+    for (const { first, second } of await Promise.all(renewals)) {
+      const age = second.at - first.at;
+      assert.ok(age >= KEPT_MS && age < LIFE_S * 1000, `renewed after ${age} ms`);
+    }
+    assert.equal(theirs.access.requests.length, 2 * own.nodes.length);
+    assert.ok(theirs.fcm.requests.every(({ isKnown }) => isKnown), 'one was refused');
   });
 
   test('an account that is refused is for an operator, a token endpoint in trouble is asked again', async (t) => {
@@ -494,7 +686,7 @@ describe('what the answers of FCM mean', () => {
     assert.ok(rings[1] - rings[0] >= 150 && rings[2] - rings[1] >= 300, `tried at ${rings.map((at) => at - rings[0])} ms`);
     services.apns.answer(carol.apnsVoipToken, asks({ 'retry-after': '18446744073709551615' }));
     const { callId } = await call(alice, carol.user);
-    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}GivenUp`));
+    await ends(server, callId, 'GivenUp');
     assert.doesNotMatch(server.output.stderr, /panicked/);
   });
 
@@ -503,7 +695,7 @@ describe('what the answers of FCM mean', () => {
     const alice = await phone(t, server);
     services.fcm.answer(bob.fcmToken, fcmError(429, { word: 'RESOURCE_EXHAUSTED', code: 'QUOTA_EXCEEDED' }));
     const { callId } = await call(alice, bob.user);
-    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}GivenUp`));
+    await ends(server, callId, 'GivenUp');
     assert.equal(services.fcm.messages(bob.fcmToken).length, 1);
   });
 
@@ -544,45 +736,91 @@ describe('what the answers of Apple mean', () => {
     services.apns.answer(bob.apnsVoipToken, apnsError(410, 'Unregistered', { timestamp: Date.now() - 3_600_000 }));
     const { callId } = await call(alice, bob.user);
     await services.apns.message(bob.apnsVoipToken);
-    await says(server, new RegExp(`call_id.{0,20}${callId}.{0,80}TokenDead`));
+    await ends(server, callId, 'TokenDead');
     await alice.request('call_end', { callId });
     await call(alice, bob.user);
     await services.apns.message(bob.apnsVoipToken);
   });
 
   const SAID = [
-    ['TopicDisallowed', apnsError(400, 'TopicDisallowed'), /may not send to APNS_TOPIC/],
-    ['BadPriority', apnsError(400, 'BadPriority'), /does not understand a message/],
-    ['InvalidProviderToken', apnsError(403, 'InvalidProviderToken'), /are APNS_KEY_ID and APNS_TEAM_ID right/],
-    ['BadCertificateEnvironment', apnsError(403, 'BadCertificateEnvironment'), /good for this environment/],
+    ['TopicDisallowed', 400, /may not send to APNS_TOPIC/],
+    ...['BadTopic', 'MissingTopic'].map((reason) => [reason, 400, /APNS_TOPIC is no topic/]),
+    ...[
+      'BadCollapseId', 'BadExpirationDate', 'BadMessageId', 'BadPriority', 'DuplicateHeaders', 'InvalidPushType', 'MissingDeviceToken',
+      'PayloadEmpty', 'AReasonOfTheFuture',
+    ].map((reason) => [reason, 400, /does not understand a message/]),
+    ['InvalidProviderToken', 403, /are APNS_KEY_ID and APNS_TEAM_ID right/],
+    ...[
+      'BadCertificate', 'BadCertificateEnvironment', 'Forbidden', 'MissingProviderToken',
+    ].map((reason) => [reason, 403, /good for this environment/]),
+    ['BadPath', 404, /there is no push service at APNS_ENDPOINT/],
+    ['MethodNotAllowed', 405, /there is no push service at APNS_ENDPOINT/],
   ];
-  for (const [name, answer, line] of SAID) {
+  for (const [name, status, line] of SAID) {
     test(`${name}: it is said, and the token stays`, async (t) => {
       const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
       const alice = await phone(t, server);
-      services.apns.answer(bob.apnsVoipToken, answer);
+      services.apns.answer(bob.apnsVoipToken, apnsError(status, name));
       const { callId } = await call(alice, bob.user);
       await services.apns.message(bob.apnsVoipToken);
+      await ends(server, callId, 'Refused');
       await says(server, new RegExp(`ERROR.*apns.*${line.source}|ERROR.*${line.source}.*apns`));
       await alice.request('call_end', { callId });
-      await call(alice, bob.user);
-      await services.apns.message(bob.apnsVoipToken);
+      const next = await call(alice, bob.user);
+      assert.equal((await services.apns.message(bob.apnsVoipToken)).fields.callId, next.callId, 'the first call was rung twice');
     });
   }
 
   test('ExpiredProviderToken: a new one, once', async (t) => {
     const { services: theirs, server: own } = await house(t);
-    const bob = await sleeper(t, own, { apnsVoipToken: voipToken() });
-    const alice = await phone(t, own);
     const expired = apnsError(403, 'ExpiredProviderToken');
-    theirs.apns.answer(bob.apnsVoipToken, expired, undefined, expired);
+    for (const node of own.nodes) {
+      const bob = await sleeper(t, own, { apnsVoipToken: voipToken() });
+      const alice = await phone(t, own, { url: node.url });
+      theirs.apns.answer(bob.apnsVoipToken, undefined, expired, undefined, expired);
+      const ringing = async () => {
+        const { callId } = await call(alice, bob.user);
+        const request = await theirs.apns.message(bob.apnsVoipToken);
+        await alice.request('call_end', { callId });
+        return request;
+      };
+      const { at } = await ringing();
+      // Two that are made within a second are the same: they say when in seconds.
+      await eventually(() => Math.floor(Date.now() / 1000) > Math.floor(at / 1000), 'time stands still');
+      const first = await ringing();
+      const second = await theirs.apns.message(bob.apnsVoipToken);
+      assert.equal(second.fields.callId, first.fields.callId);
+      assert.notEqual(second.headers.authorization, first.headers.authorization);
+      assert.doesNotMatch(node.output.stdout, /is the clock right/);
+      await ringing();
+      await says(node, /ERROR.*is the clock right/);
+      assert.equal(theirs.apns.messages(bob.apnsVoipToken).length, 4);
+    }
+  });
+
+  test('TooManyProviderTokenUpdates: no further token, and later; longer than a call rings unless it says when', async (t) => {
+    const [bob, carol] = [await sleeper(t, server, { apnsVoipToken: voipToken() }), await sleeper(t, server, { apnsVoipToken: voipToken() })];
+    const alice = await phone(t, server);
+    const tooMany = apnsError(429, 'TooManyProviderTokenUpdates');
+    services.apns.answer(bob.apnsVoipToken, tooMany);
+    services.apns.answer(carol.apnsVoipToken, { ...tooMany, headers: { 'retry-after': '1' } });
     const { callId } = await call(alice, bob.user);
-    for (let attempt = 0; attempt < 2; attempt++) await theirs.apns.message(bob.apnsVoipToken);
+    await ends(server, callId, 'GivenUp');
+    assert.equal(services.apns.messages(bob.apnsVoipToken).length, 1);
     await alice.request('call_end', { callId });
-    if (own.nodes.length > 1) return;
-    await call(alice, bob.user);
-    await says(own, /ERROR.*is the clock right/);
-    assert.equal(theirs.apns.messages(bob.apnsVoipToken).length, 3);
+    await call(alice, carol.user);
+    const [first, second] = [await services.apns.message(carol.apnsVoipToken), await services.apns.message(carol.apnsVoipToken)];
+    assert.ok(second.at - first.at >= 1000, `tried again after ${second.at - first.at} ms`);
+    assert.equal(second.headers.authorization, first.headers.authorization);
+    const next = await call(await phone(t, server), bob.user);
+    await services.apns.take((it) => it.token === bob.apnsVoipToken && it.fields.callId === next.callId);
+  });
+
+  test('IdleTimeout: again', async (t) => {
+    const bob = await sleeper(t, server, { apnsVoipToken: voipToken() });
+    services.apns.answer(bob.apnsVoipToken, apnsError(400, 'IdleTimeout'));
+    const { callId } = await call(await phone(t, server), bob.user);
+    for (let attempt = 0; attempt < 2; attempt++) assert.equal((await services.apns.message(bob.apnsVoipToken)).fields.callId, callId);
   });
 
   test('PayloadTooLarge: a smaller one', async (t) => {
