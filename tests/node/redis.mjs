@@ -189,6 +189,12 @@ export async function startSentinels(t) {
       await old.kill9();
       return servers.find((server) => server !== old);
     },
+    /** Freezes the primary, which goes on with `resume`; returns the other one, which has not taken over yet. */
+    async freezePrimary() {
+      const old = await group.primary();
+      old.pause();
+      return servers.find((server) => server !== old);
+    },
     /** Returns when `heir` has the role of the primary, and all sentinels say so. */
     async takenOver(heir) {
       for (const sentinel of sentinels) {
