@@ -288,6 +288,34 @@ describe('connections to Redis break', () => {
   });
 });
 
+describe('connections over which nodes listen fall silent while commands go on', () => {
+  test('what is sent in the silence arrives when the nodes listen anew', async (t) => {
+    const { road, cluster } = await plainScene(t);
+    const [alice, bob, carol, dave] = await Promise.all([0, 1, 0, 1].map((place) => phone(t, cluster.nodes[place])));
+    const callId = await talk(alice, bob);
+    assert.equal(road.silenceListeners(), cluster.nodes.length, 'each node listens over one connection');
+    // From the next sign of life that is missing to the end of the silence, the nodes refuse everything.
+    const [signal, begun] = await Promise.all([
+      alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 0 } }),
+      carol.request('call_initiate', { calleeId: dave.user, callType: 'audio' }),
+    ]);
+    assert.deepEqual([signal.success, begun.success], [true, true], 'commands go on');
+    await areCutOff(cluster);
+    await bob.hasNot('ice_candidate');
+    await dave.hasNot('incoming_call');
+    await areBack(cluster);
+    await bob.take('ice_candidate', undefined, NOTICED_WITHIN_MS);
+    assert.equal((await dave.take('incoming_call')).callId, begun.callId);
+    assert.equal((await dave.request('call_accept', { callId: begun.callId })).success, true);
+    await carol.take('call_accept');
+    for (const n of [1, 2]) assert.equal((await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n } })).success, true);
+    await bob.take('ice_candidate', ({ candidate }) => candidate.n === 2);
+    assert.deepEqual(bob.heard('ice_candidate').map(({ candidate }) => candidate.n), [0, 1, 2]);
+    assert.equal(dave.heard('incoming_call').length, 1);
+    for (const who of [alice, bob, carol, dave]) assert.deepEqual(who.heard('(disconnect)'), []);
+  });
+});
+
 describe('Redis is slow', () => {
   test('100 ms farther away, all work is done', async (t) => {
     const { road, cluster } = await plainScene(t);
