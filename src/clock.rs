@@ -54,9 +54,9 @@ enum Source {
     System,
     /// The operating system's, corrected by so many milliseconds.
     Corrected(&'static AtomicI64),
-    /// Stands still until it is set.
+    /// Stands still until it is set; corrected by so many milliseconds.
     #[cfg(test)]
-    ByHand(&'static AtomicU64),
+    ByHand(&'static AtomicU64, &'static AtomicI64),
     /// Follows tokio's clock, which tests pause and advance.
     Tokio {
         origin: Instant,
@@ -85,8 +85,16 @@ impl Clock {
     /// A clock that stands still until its hand is moved: milliseconds since the epoch.
     #[cfg(test)]
     pub(crate) fn set_by_hand(start: Timestamp) -> (Self, &'static AtomicU64) {
+        let (clock, hand, _) = Self::set_by_hand_and_corrected(start);
+        (clock, hand)
+    }
+
+    /// Such a clock that is corrected as the answer is told, too.
+    #[cfg(test)]
+    pub(crate) fn set_by_hand_and_corrected(start: Timestamp) -> (Self, &'static AtomicU64, Correction) {
         let hand: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(start.0)));
-        (Self(Source::ByHand(hand)), hand)
+        let millis: &'static AtomicI64 = Box::leak(Box::new(AtomicI64::new(0)));
+        (Self(Source::ByHand(hand, millis)), hand, Correction(millis))
     }
 
     /// The time.
@@ -97,7 +105,9 @@ impl Clock {
                 Timestamp(system_time().0.saturating_add_signed(millis.load(Ordering::Relaxed)))
             }
             #[cfg(test)]
-            Source::ByHand(hand) => Timestamp(hand.load(Ordering::SeqCst)),
+            Source::ByHand(hand, millis) => {
+                Timestamp(hand.load(Ordering::SeqCst).saturating_add_signed(millis.load(Ordering::Relaxed)))
+            }
             Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),
         }
     }

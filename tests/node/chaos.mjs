@@ -3,13 +3,13 @@ import net from 'node:net';
 import { Transform } from 'node:stream';
 import { freePort } from './processes.mjs';
 
-/** Passes what it is given, counted by `count`, each piece as late as `delay` says when it comes; order is kept. */
-function wire(delay, count) {
+/** Passes what it is given, if `admits` it, each piece as late as `delay` says when it comes; order is kept. */
+function wire(delay, admits) {
   let last = Promise.resolve();
   let waiting = 0;
   return new Transform({
     transform(piece, _, taken) {
-      count(piece.length);
+      if (!admits(piece)) return taken();
       const ms = delay();
       if (ms === 0 && waiting === 0) return taken(null, piece);
       const due = new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,6 +26,20 @@ function wire(delay, count) {
   });
 }
 
+/** How a client of Redis says that it is going to listen to channels. */
+const SUBSCRIBES = '\r\nSUBSCRIBE\r\n';
+
+/** Whether such a command has passed, in whatever pieces, when the next one has. */
+function watchForSubscribe() {
+  let [last, isFound] = ['', false];
+  return (piece) => {
+    const text = isFound ? '' : last + piece.toString('latin1').toUpperCase();
+    isFound ||= text.includes(SUBSCRIBES);
+    last = text.slice(1 - SUBSCRIBES.length);
+    return isFound;
+  };
+}
+
 /** A proxy to `target.port` of 127.0.0.1, looked up for each connection. It ends with the test, or with `stop`. */
 export async function chaosProxy(t, target) {
   const port = await freePort();
@@ -40,11 +54,20 @@ export async function chaosProxy(t, target) {
 
   function join(near) {
     const far = net.connect(target.port, '127.0.0.1');
-    const client = { socket: near, wire: wire(() => delay, (size) => (bytes.toTarget += size)) };
-    const server = { socket: far, wire: wire(() => delay, (size) => (bytes.toClient += size)) };
+    const pair = { isListening: false, isSilent: false };
+    const subscribes = watchForSubscribe();
+    const client = { socket: near, wire: wire(() => delay, (piece) => {
+      bytes.toTarget += piece.length;
+      pair.isListening = subscribes(piece);
+      return true;
+    }) };
+    const server = { socket: far, wire: wire(() => delay, (piece) => {
+      bytes.toClient += piece.length;
+      return !pair.isSilent;
+    }) };
     client.wire.pipe(far);
     server.wire.pipe(near);
-    const pair = { client, server };
+    Object.assign(pair, { client, server });
     const close = () => {
       pairs.delete(pair);
       for (const { socket, wire } of [client, server]) socket.destroy(), wire.destroy();
@@ -98,6 +121,12 @@ export async function chaosProxy(t, target) {
     heal() {
       isHole = false;
       for (const { client, server } of pairs) readOn(client), readOn(server);
+    },
+    /** Whatever comes back on the present connections over which a client listens to channels of Redis is lost, for good; how many they are. */
+    silenceListeners() {
+      const listening = [...pairs].filter(({ isListening }) => isListening);
+      for (const pair of listening) pair.isSilent = true;
+      return listening.length;
     },
     /** Nothing passes towards the clients any more: they have stopped reading. */
     stopReading() {

@@ -10,9 +10,12 @@ const REFUSED_WITHIN_MS = 1500;
 /** Until nodes have seen a change of the weather: they look now and then, and wait a little between two attempts. */
 const NOTICED_WITHIN_MS = 20_000;
 
+/** How long a Redis puts everybody off: connections that stay silent for 5 s are given up meanwhile. */
+const PAUSE_MS = 6000;
+
 const RETRY = { success: false, error: { code: 'E501', message: 'Temporarily unavailable', retryable: true } };
 
-/** A Redis, the road to it, and two nodes at the other end; `keys` reads what they have written. */
+/** A Redis, the road to it, and two nodes at the other end; `read` asks for what they have written. */
 async function plainScene(t, config = []) {
   const redis = await startRedis(undefined, { config });
   const road = await chaosProxy(undefined, redis);
@@ -24,7 +27,7 @@ async function plainScene(t, config = []) {
     road.stop();
     await redis.stop();
   });
-  return { redis, road, cluster, get: (key) => redis.send('GET', `${cluster.prefix}${key}`) };
+  return { redis, road, cluster, read: (name, key, ...more) => redis.send(name, `${cluster.prefix}${key}`, ...more) };
 }
 
 /** Three sentinels, their pair, and two nodes that ask them. */
@@ -35,12 +38,16 @@ async function sentinelScene(t) {
     await cluster.stop();
     await group.stop();
   });
-  return { group, cluster, get: async (key) => (await group.primary()).send('GET', `${cluster.prefix}${key}`) };
+  return { group, cluster, read: async (name, key, ...more) => (await group.primary()).send(name, `${cluster.prefix}${key}`, ...more) };
 }
 
-/** A user on each node, and a third who is with the first. */
+/** A user on each node, and a third who is with the first, and can be woken by a push. */
 async function trio(t, { nodes }) {
-  return Promise.all([nodes[0], nodes[1], nodes[0]].map((node, n) => phone(t, node, { user: unique(['alice', 'bob', 'carol'][n]) })));
+  const two = await Promise.all(['alice', 'bob'].map((name, n) => phone(t, nodes[n], { user: unique(name) })));
+  const carol = await phone(t, nodes[0], { user: unique('carol'), register: false });
+  carol.fcmToken = unique('fcm');
+  await carol.register({ fcmToken: carol.fcmToken });
+  return [...two, carol];
 }
 
 /** Asks until the answer is not "try again"; it must be a success then. */
@@ -88,13 +95,14 @@ async function areBack({ nodes }) {
 }
 
 /** Nobody had to reconnect, everybody is registered, rings and is rung, and nobody is stuck in the call there was. */
-async function allIsWell({ get }, three, callId) {
-  const [alice, bob] = three;
+async function allIsWell({ read }, three, callId) {
+  const [alice, bob, carol] = three;
   for (const who of three) {
-    await eventually(async () => (await get(`socket:user:${who.user}`)) === who.socket.id, `socket:user of ${who.user} is not written again`);
-    const session = JSON.parse(await get(`session:user:${who.user}`));
+    await eventually(async () => (await read('GET', `socket:user:${who.user}`)) === who.socket.id, `socket:user of ${who.user} is not written again`);
+    const session = JSON.parse(await read('GET', `session:user:${who.user}`));
     assert.deepEqual([session.socketId, session.deviceId], [who.socket.id, who.device]);
   }
+  assert.equal(await read('HGET', `devices:user:${carol.user}`, `push:${carol.device}`), carol.fcmToken, 'no push reaches who has a token');
   for (const who of [alice, bob]) assert.equal((await who.request('call_end', { callId })).success, true);
   for (const [n, caller] of three.entries()) {
     const callee = three[(n + 1) % 3];
@@ -113,6 +121,11 @@ describe('Redis goes away and comes back', () => {
     { what: 'it is killed and comes back empty', begin: kill, end: ({ redis }) => redis.restart({ empty: true }) },
     { what: 'it is killed and comes back with what it had', config: ['appendonly yes'], begin: kill, end: ({ redis }) => redis.restart() },
     { what: 'it is frozen for three seconds', lastsMs: 3000, begin: ({ redis }) => redis.pause(), end: ({ redis }) => redis.resume() },
+    {
+      what: 'it puts everybody off for six seconds (CLIENT PAUSE)',
+      begin: ({ redis }) => redis.send('CLIENT', 'PAUSE', PAUSE_MS, 'ALL'),
+      end: ({ redis }) => eventually(() => redis.send('PING'), 'the pause does not end'),
+    },
     { what: 'the network swallows everything', begin: ({ road }) => road.blackhole(), end: ({ road }) => road.heal() },
     { what: 'connections are refused', begin: ({ road }) => road.refuse(), end: ({ road }) => road.accept() },
     {
@@ -122,6 +135,20 @@ describe('Redis goes away and comes back', () => {
         scene.heir = await scene.group.killPrimary();
       },
       end: ({ group, heir }) => group.takenOver(heir),
+    },
+    {
+      what: 'the primary is frozen, the sentinels name another, and it wakes',
+      scene: sentinelScene,
+      async begin(scene) {
+        scene.old = await scene.group.primary();
+        scene.heir = await scene.group.freezePrimary();
+      },
+      async end({ group, cluster, old, heir }) {
+        await group.takenOver(heir);
+        await areBack(cluster);
+        old.resume();
+        await eventually(async () => (await old.info('replication')).role === 'slave', 'the old primary stays one', NOTICED_WITHIN_MS);
+      },
     },
   ];
   for (const { what, config, lastsMs = 0, scene: makeScene = plainScene, begin, end } of weather) {
@@ -258,6 +285,34 @@ describe('connections to Redis break', () => {
       await insist(alice, 'call_end', { callId });
       await bob.take('call_end', (event) => event.callId === callId);
     }
+  });
+});
+
+describe('connections over which nodes listen fall silent while commands go on', () => {
+  test('what is sent in the silence arrives when the nodes listen anew', async (t) => {
+    const { road, cluster } = await plainScene(t);
+    const [alice, bob, carol, dave] = await Promise.all([0, 1, 0, 1].map((place) => phone(t, cluster.nodes[place])));
+    const callId = await talk(alice, bob);
+    assert.equal(road.silenceListeners(), cluster.nodes.length, 'each node listens over one connection');
+    // From the next sign of life that is missing to the end of the silence, the nodes refuse everything.
+    const [signal, begun] = await Promise.all([
+      alice.request('ice_candidate', { callId, to: bob.user, candidate: { n: 0 } }),
+      carol.request('call_initiate', { calleeId: dave.user, callType: 'audio' }),
+    ]);
+    assert.deepEqual([signal.success, begun.success], [true, true], 'commands go on');
+    await areCutOff(cluster);
+    await bob.hasNot('ice_candidate');
+    await dave.hasNot('incoming_call');
+    await areBack(cluster);
+    await bob.take('ice_candidate', undefined, NOTICED_WITHIN_MS);
+    assert.equal((await dave.take('incoming_call')).callId, begun.callId);
+    assert.equal((await dave.request('call_accept', { callId: begun.callId })).success, true);
+    await carol.take('call_accept');
+    for (const n of [1, 2]) assert.equal((await alice.request('ice_candidate', { callId, to: bob.user, candidate: { n } })).success, true);
+    await bob.take('ice_candidate', ({ candidate }) => candidate.n === 2);
+    assert.deepEqual(bob.heard('ice_candidate').map(({ candidate }) => candidate.n), [0, 1, 2]);
+    assert.equal(dave.heard('incoming_call').length, 1);
+    for (const who of [alice, bob, carol, dave]) assert.deepEqual(who.heard('(disconnect)'), []);
   });
 });
 

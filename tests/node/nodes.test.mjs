@@ -27,20 +27,40 @@ const doorOf = (t, cluster) => chaosProxy(t, { get port() { return cluster.first
 const timedOut = ['call_timeout:No answer from callee', 'call_timeout:Call timeout'];
 
 describe('ring time-outs', () => {
+  const notifies = ['notify-keyspace-events Ex'];
   const redises = [
-    ['Redis as it comes', [], () => {}],
-    ['a Redis whose notifications are turned off again', [], (redis) => redis.send('CONFIG', 'SET', 'notify-keyspace-events', '')],
-    ['a Redis without CONFIG', ['rename-command CONFIG ""'], () => {}],
+    { what: 'Redis as it comes' },
+    { what: 'a Redis that says which timers have run out', config: notifies, elects: true },
+    {
+      what: 'a Redis whose notifications are turned off while calls ring', config: notifies,
+      change: (redis) => redis.send('CONFIG', 'SET', 'notify-keyspace-events', ''),
+    },
+    { what: 'a Redis without CONFIG', config: ['rename-command CONFIG ""'] },
   ];
-  for (const [what, config, change] of redises) {
+  for (const { what, config, change, elects } of redises) {
+    /** Three nodes, and what their Redis says has expired. */
+    async function scene(t) {
+      const { redis, cluster } = await group(t, { nodes: 3, config, env: { CALL_RING_TIMEOUT: String(RING_MS) } });
+      const expired = await redis.listen(t, '__keyevent@0__:expired');
+      return { redis, cluster, expired };
+    }
+
+    /** Where Redis says so, the nodes have elected one of them for each call: what they do that by expires as well, and is told. */
+    async function wereElected({ cluster, expired }, callIds) {
+      if (!elects) return;
+      const isElected = (callId) => expired.includes(`${cluster.prefix}elect:call:${callId}`);
+      await eventually(() => callIds.every(isElected), 'no election was held');
+    }
+
     test(`${what}: ten calls time out, each once for each party`, async (t) => {
-      const { redis, cluster } = await group(t, { config, env: { CALL_RING_TIMEOUT: String(RING_MS) } });
-      await change(redis);
-      const calls = await Promise.all(Array.from({ length: 10 }, async () => {
-        const two = await Promise.all(cluster.nodes.map((node) => phone(t, node)));
+      const { redis, cluster, expired } = await scene(t);
+      const calls = await Promise.all(Array.from({ length: 10 }, async (_, n) => {
+        const two = await Promise.all([n, n + 1].map((place) => phone(t, cluster.nodes[place % 3])));
         return { two, callId: await ring(...two) };
       }));
+      await change?.(redis);
       for (const { two } of calls) await Promise.all(two.map((who) => who.take('call_timeout')));
+      await wereElected({ cluster, expired }, calls.map(({ callId }) => callId));
       for (const { two, callId } of calls) {
         for (const who of two) await fence(t, cluster, who);
         assert.deepEqual(two.map((who) => toldOf(who, callId)), timedOut.map((told) => [told]));
@@ -48,14 +68,15 @@ describe('ring time-outs', () => {
     });
 
     test(`${what}: the node that took the call dies, both are told once`, async (t) => {
-      const { redis, cluster } = await group(t, { config, env: { CALL_RING_TIMEOUT: String(RING_MS) } });
-      await change(redis);
+      const { redis, cluster, expired } = await scene(t);
       const [alice, bob] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
       const callId = await ring(alice, bob);
+      await change?.(redis);
       await cluster.nodes[0].kill9();
       await alice.disconnected();
-      const aliceAgain = await again(t, cluster.nodes[1], alice);
+      const aliceAgain = await again(t, cluster.nodes[2], alice);
       await Promise.all([aliceAgain, bob].map((who) => who.take('call_timeout')));
+      await wereElected({ cluster, expired }, [callId]);
       for (const who of [aliceAgain, bob]) await fence(t, cluster.nodes[1], who);
       assert.deepEqual([aliceAgain, bob].map((who) => toldOf(who, callId)), timedOut.map((told) => [told]));
       refused(await bob.request('call_accept', { callId }), 'E102', 'Call cannot be accepted in state: timeout');

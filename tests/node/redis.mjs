@@ -16,23 +16,26 @@ const fieldsOf = (text) => Object.fromEntries(text.split(/\r?\n/).filter((line) 
   return [line.slice(0, colon), line.slice(colon + 1)];
 }));
 
-/** A connection that is made when it is first needed, and again when it has broken. It keeps no process from ending. */
+/** A connection to what listens at `port`. It keeps no process from ending. */
+async function connectTo(port, forget = () => {}) {
+  const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } });
+  const end = () => {
+    if (client.isOpen) client.destroy();
+    forget();
+  };
+  client.on('error', end).on('end', end);
+  await client.connect();
+  client.unref();
+  return client;
+}
+
+/** A connection that is made when it is first needed, and again when it has broken. */
 function caller(port) {
   let connecting;
-  const connect = async () => {
-    const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } });
-    const forget = () => {
-      if (client.isOpen) client.destroy();
-      connecting = undefined;
-    };
-    client.on('error', forget).on('end', forget);
-    await client.connect();
-    client.unref();
-    return client;
-  };
+  const forget = () => (connecting = undefined);
   return {
     async send(...args) {
-      connecting ??= connect();
+      connecting ??= connectTo(port, forget);
       const client = await within(connecting, 'Redis takes no connection').catch((error) => {
         connecting = undefined;
         throw error;
@@ -107,6 +110,13 @@ export async function startRedis(t, { config = [] } = {}) {
     },
     /** The answer to one command. */
     send: calls.send,
+    /** Everything that is published on `channel` from here on, in order; the list grows until the test ends. */
+    async listen(t, channel) {
+      const [heard, client] = [[], await connectTo(port)];
+      t.after(() => client.isOpen && client.destroy());
+      await client.subscribe(channel, (message) => heard.push(message));
+      return heard;
+    },
     /** A section of INFO, as an object. */
     info: async (section) => fieldsOf(await calls.send('INFO', section)),
     /** How often each command has been called, as `{get: 2, 'client|list': 1}`. */
@@ -177,6 +187,12 @@ export async function startSentinels(t) {
     async killPrimary() {
       const old = await group.primary();
       await old.kill9();
+      return servers.find((server) => server !== old);
+    },
+    /** Freezes the primary, which goes on with `resume`; returns the other one, which has not taken over yet. */
+    async freezePrimary() {
+      const old = await group.primary();
+      old.pause();
       return servers.find((server) => server !== old);
     },
     /** Returns when `heir` has the role of the primary, and all sentinels say so. */

@@ -32,8 +32,9 @@ pub(super) trait Listener: Send + Sync {
 }
 
 /// The users that are listened to, and over which connection each; outlives the connections.
-#[derive(Default)]
 pub(super) struct Wanted {
+    /// Most users of one connection.
+    most: usize,
     state: Mutex<WantedState>,
 }
 
@@ -43,14 +44,25 @@ struct WantedState {
     counts: Vec<usize>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::new(MAX_CHANNELS)
+    }
+}
+
 impl Wanted {
+    /// At most so many users of one connection.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, state: Mutex::default() }
+    }
+
     /// Adds a user; names the connection for their channel.
     fn add(&self, user: &UserId) -> usize {
         let WantedState { users, counts } = &mut *self.state.lock();
         if let Some(lane) = users.get(user) {
             return *lane;
         }
-        let lane = counts.iter().position(|count| *count < MAX_CHANNELS).unwrap_or(counts.len());
+        let lane = counts.iter().position(|count| *count < self.most).unwrap_or(counts.len());
         if lane == counts.len() {
             counts.push(0);
         }

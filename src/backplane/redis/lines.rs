@@ -1,5 +1,7 @@
 //! Messages: appended to inboxes, published to whoever holds their user, and taken in here.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::future::OptionFuture;
 use rand::Rng;
@@ -116,8 +118,8 @@ fn ratio(of: usize, all: usize) -> f64 {
     (of as f64 / all as f64).min(1.0)
 }
 
-impl Listener for Redis {
-    fn published(&self, channel: &str, payload: &str) {
+impl Redis {
+    fn heard(&self, channel: &str, payload: &str) {
         if let Some(user) = self.keys.user_of(channel) {
             let (Some(user), Some(message)) = (UserId::parse(user), message::read(payload)) else {
                 tracing::warn!("a message that this release cannot read was passed over");
@@ -140,9 +142,20 @@ impl Listener for Redis {
             self.spoken_to(payload);
         }
     }
+}
+
+/// What one generation of connections hears.
+pub(super) struct Ears {
+    pub(super) node: Arc<Redis>,
+    pub(super) generation: u64,
+}
+
+impl Listener for Ears {
+    fn published(&self, channel: &str, payload: &str) {
+        self.node.heard(channel, payload);
+    }
 
     fn ended(&self) {
-        self.receiver.interrupted();
-        self.link.report_broken();
+        self.node.link.report_broken(self.generation, || self.node.receiver.interrupted());
     }
 }

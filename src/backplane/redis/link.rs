@@ -17,8 +17,8 @@ pub(super) struct Link {
     /// The longest wait for Redis.
     timeout: Duration,
     state: watch::Sender<State>,
-    /// Tells the supervisor that a connection is of no use any more.
-    broken: Notify,
+    /// Tells the supervisor that a connection is of no use any more: of which generation, at the latest.
+    broken: watch::Sender<u64>,
     /// Tells it that one does not answer, which may be so.
     silent: Notify,
     /// Why Redis refused a command last, and how often in a row.
@@ -53,7 +53,7 @@ impl Link {
         Self {
             timeout,
             state: watch::Sender::new(State::Shaken),
-            broken: Notify::new(),
+            broken: watch::Sender::new(0),
             silent: Notify::new(),
             refused: Mutex::default(),
         }
@@ -125,14 +125,23 @@ impl Link {
         let _ = state.wait_for(|state| matches!(state, State::Up(_))).await;
     }
 
-    /// A connection has failed.
-    pub(super) fn report_broken(&self) {
-        self.broken.notify_one();
+    /// A connection of this generation has failed. If that is news, `first` happens before anybody hears of it.
+    pub(super) fn report_broken(&self, generation: u64, first: impl FnOnce()) {
+        self.broken.send_if_modified(|last| {
+            let is_news = *last < generation;
+            if is_news {
+                *last = generation;
+                first();
+            }
+            is_news
+        });
     }
 
-    /// Waits until a connection has failed.
-    pub(super) async fn broken(&self) {
-        self.broken.notified().await;
+    /// Waits until a connection of this generation has failed. That others go as well, which were made before, is no news then.
+    pub(super) async fn broken(&self, generation: u64) {
+        let mut broken = self.broken.subscribe();
+        // The sender lives as long as the link.
+        let _ = broken.wait_for(|last| *last >= generation).await;
     }
 
     /// Waits until there is a reason to doubt that Redis answers.
@@ -169,7 +178,7 @@ impl Link {
                     Ok(answer) => return Ok(answer),
                     Err(RunError::Failed(error)) if is_fatal(&error) => {
                         tried = Some(connection.generation());
-                        self.report_broken();
+                        self.report_broken(connection.generation(), || ());
                     }
                     Err(RunError::Busy) => return Err(Unavailable),
                     Err(RunError::Failed(error)) => {

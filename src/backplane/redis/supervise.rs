@@ -16,6 +16,7 @@ use crate::backplane::redis::calls::ACCEPTED_TTL;
 use crate::backplane::redis::channels::{Channels, Listener};
 use crate::backplane::redis::checks::{self, Findings, Unfit};
 use crate::backplane::redis::connection::{Connection, RunError};
+use crate::backplane::redis::lines::Ears;
 use crate::backplane::redis::link::{Lane, plain};
 use crate::backplane::redis::nodes::{Answer, Beat, Silence, is_out_of_date};
 use crate::backplane::redis::{Redis, millis, record};
@@ -77,6 +78,8 @@ impl Redis {
         let mut patience: Pin<Box<Sleep>> = Box::pin(tokio::time::sleep(self.link.timeout()));
         let mut lost: Option<Stopwatch> = None;
         for generation in 1.. {
+            // Whatever is heard from here on of the end of earlier connections is old.
+            self.link.report_broken(generation - 1, || ());
             let opened = tokio::select! {
                 opened = self.open_after(pause, generation) => opened,
                 () = self.lose_patience(&mut patience) => unreachable!("patience is lost for good"),
@@ -140,7 +143,7 @@ impl Redis {
 
     async fn open(self: &Arc<Self>, generation: u64) -> Result<(Connection, Findings), OpenError> {
         let client = address::client(&self.config).await?;
-        let listener: Arc<dyn Listener> = self.clone();
+        let listener: Arc<dyn Listener> = Arc::new(Ears { node: self.clone(), generation });
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
         let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own);
         let channels = Box::pin(self.metrics.redis_subscribing.time(channels));
@@ -167,7 +170,7 @@ impl Redis {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.link.broken() => return,
+                () = self.link.broken(connection.generation()) => return,
                 () = self.link.doubted() => if !self.has_pulse(connection).await { return },
                 _ = beats.tick() => if !self.has_pulse(connection).await { return },
                 _ = touches.tick() => self.touch_calls(connection).await,

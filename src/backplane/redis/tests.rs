@@ -16,8 +16,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::backplane::conformance::{LIMITS, Lab, conformance};
+use crate::backplane::redis::channels::Wanted;
 use crate::backplane::{Backplane, Receiver, Redis, Retention};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Correction, Timestamp};
 use crate::config::{RedisConfig, RedisServers};
 use crate::metrics::Metrics;
 
@@ -126,6 +127,9 @@ pub(super) struct RedisLab {
     pub(super) nodes: Mutex<Vec<Arc<Redis>>>,
     clock: Clock,
     hand: &'static AtomicU64,
+    correction: Option<Correction>,
+    /// Most users that a node listens to over one connection, if not as many as ever.
+    max_channels: Option<usize>,
     pub(super) server: Server,
 }
 
@@ -142,7 +146,7 @@ impl Lab for RedisLab {
 
     async fn start() -> Self {
         let (clock, hand) = Clock::set_by_hand(EPOCH);
-        Self { nodes: Mutex::default(), clock, hand, server: Server::start() }
+        Self { nodes: Mutex::default(), clock, hand, correction: None, max_channels: None, server: Server::start() }
     }
 
     async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane> {
@@ -153,7 +157,11 @@ impl Lab for RedisLab {
             over_ttl: LIMITS.over_ttl,
             ring_timeout: Duration::from_secs(45),
         };
-        let node = Redis::new(self.server.config(), retention, self.clock, None, receiver, Metrics::new());
+        let config = self.server.config();
+        let mut node = Redis::new(config, retention, self.clock, self.correction, receiver, Metrics::new());
+        if let Some(most) = self.max_channels {
+            Arc::get_mut(&mut node).unwrap().wanted = Arc::new(Wanted::new(most));
+        }
         tokio::spawn(node.clone().run(CancellationToken::new()));
         tokio::time::timeout(PATIENCE, node.link.up()).await.unwrap();
         self.nodes.lock().push(node.clone());
@@ -200,5 +208,7 @@ impl Lab for RedisLab {
 
 conformance! { RedisLab, #[tokio::test] }
 
+mod listening;
 mod releases;
+mod skew;
 mod weather;
