@@ -8,6 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::clock::{Clock, Timestamp};
@@ -36,8 +37,15 @@ pub(super) struct Access {
     expires_at: Timestamp,
 }
 
-/// Where access tokens come from.
+/// The access tokens of one service account.
 pub(super) struct AccessTokens {
+    source: Arc<Source>,
+    /// The last one that was begun beside messages, which have a good token.
+    renewal: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+/// Where they come from.
+struct Source {
     client_email: String,
     key_id: Option<String>,
     key: EncodingKey,
@@ -66,7 +74,7 @@ struct Granted {
 
 impl AccessTokens {
     pub(super) fn new(config: &FcmConfig, clock: Clock) -> Self {
-        Self {
+        let source = Arc::new(Source {
             client_email: config.client_email.clone(),
             key_id: config.key_id.clone(),
             key: config.key.clone(),
@@ -75,57 +83,71 @@ impl AccessTokens {
             clock,
             current: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
-        }
+        });
+        Self { source, renewal: Mutex::default() }
     }
 
-    /// A token that is good at this moment.
+    /// A token that is good at this moment. It is waited for only where there is none.
     ///
     /// # Errors
     /// What becomes of the message that there is none for.
     pub(super) async fn current(&self) -> Result<Arc<Access>, Outcome> {
-        let now = self.clock.now();
-        let known = self.usable(now);
-        let mut failure = match &known {
-            Some(access) if now < access.renew_at => return Ok(access.clone()),
-            // Somebody renews it already, and it is good until then.
-            Some(access) => match self.fetching.try_lock() {
-                Ok(failure) => failure,
-                Err(_) => return Ok(access.clone()),
-            },
-            None => self.fetching.lock().await,
+        let now = self.source.clock.now();
+        let Some(access) = self.source.usable(now) else {
+            return self.source.renewed().await;
         };
+        if now >= access.renew_at {
+            self.renew_beside();
+        }
+        Ok(access)
+    }
+
+    /// Fetches the next token, unless that is done already. If it fails, the next message has it tried again.
+    fn renew_beside(&self) {
+        let mut renewal = self.renewal.lock();
+        if renewal.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
+            let source = self.source.clone();
+            let renewed = async move { drop(source.renewed().await) };
+            *renewal = Some(AbortOnDropHandle::new(tokio::spawn(renewed)));
+        }
+    }
+
+    /// The service does not take this token: the next one that is asked for is new.
+    pub(super) fn reject(&self, access: &Arc<Access>) {
+        let mut current = self.source.current.lock();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, access)) {
+            *current = None;
+        }
+    }
+}
+
+impl Source {
+    /// A token that is not to be renewed yet.
+    async fn renewed(&self) -> Result<Arc<Access>, Outcome> {
+        let mut failure = self.fetching.lock().await;
         // Who waited finds what the one before has found.
         let now = self.clock.now();
         if let Some(access) = self.usable(now).filter(|access| now < access.renew_at) {
             return Ok(access);
         }
-        let outcome = match *failure {
-            Some((until, outcome)) if now < until => outcome,
-            _ => match self.fetch().await {
-                Ok(access) => {
-                    *failure = None;
-                    *self.current.lock() = Some(access.clone());
-                    return Ok(access);
-                }
-                Err(outcome) => {
-                    let stands = match outcome {
-                        Outcome::Refused { .. } => REFUSAL_STANDS,
-                        Outcome::Sent | Outcome::TokenDead { .. } | Outcome::Retry { .. } => TROUBLE_STANDS,
-                    };
-                    *failure = Some((self.clock.now().plus(stands), outcome));
-                    outcome
-                }
-            },
-        };
-        self.usable(self.clock.now()).ok_or(outcome)
-    }
-
-    /// The service does not take this token: the next one that is asked for is new.
-    pub(super) fn reject(&self, access: &Arc<Access>) {
-        let mut current = self.current.lock();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, access)) {
-            *current = None;
+        if let Some((until, outcome)) = *failure
+            && now < until
+        {
+            return Err(outcome);
         }
+        let fetched = self.fetch().await;
+        *failure = None;
+        match &fetched {
+            Ok(access) => *self.current.lock() = Some(access.clone()),
+            Err(outcome) => {
+                let stands = match outcome {
+                    Outcome::Refused { .. } => REFUSAL_STANDS,
+                    Outcome::Sent | Outcome::TokenDead { .. } | Outcome::Retry { .. } => TROUBLE_STANDS,
+                };
+                *failure = Some((self.clock.now().plus(stands), *outcome));
+            }
+        }
+        fetched
     }
 
     fn usable(&self, now: Timestamp) -> Option<Arc<Access>> {
@@ -188,6 +210,8 @@ fn granted(reply: &Reply, asked_at: Timestamp) -> Result<Access, Outcome> {
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -217,16 +241,23 @@ mod tests {
     async fn a_renewal_that_fails_leaves_the_old_token_in_use_to_its_end() {
         let (clock, hand) = Clock::set_by_hand(Timestamp(0));
         let tokens = unable(clock);
+        let AccessTokens { source, renewal } = &tokens;
         let alert = Outcome::alert("the key of the service account cannot sign");
         assert_eq!(tokens.current().await.map(|_| ()), Err(alert));
         let header = HeaderValue::from_static("Bearer x");
         let access = Arc::new(Access { header, renew_at: Timestamp(80_000), expires_at: Timestamp(100_000) });
-        *tokens.current.lock() = Some(access.clone());
+        *source.current.lock() = Some(access.clone());
         for (moment, attempted) in [(20_000, false), (79_999, false), (80_000, true), (89_999, true)] {
-            *tokens.fetching.lock().await = None;
+            *source.fetching.lock().await = None;
             hand.store(moment, Ordering::SeqCst);
-            assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &access), "{moment}");
-            assert_eq!(tokens.fetching.lock().await.is_some(), attempted, "{moment}");
+            let current = tokens.current().now_or_never().expect("nobody waits while there is a good one");
+            assert!(Arc::ptr_eq(&current.unwrap(), &access), "{moment}");
+            let renewing = renewal.lock().take();
+            assert_eq!(renewing.is_some(), attempted, "{moment}");
+            if let Some(renewing) = renewing {
+                renewing.await.unwrap();
+            }
+            assert_eq!(source.fetching.lock().await.is_some(), attempted, "{moment}");
         }
         hand.store(90_000, Ordering::SeqCst);
         assert_eq!(tokens.current().await.map(|_| ()), Err(alert), "it may run out on its way");
@@ -238,11 +269,11 @@ mod tests {
         let tokens = unable(clock);
         let header = HeaderValue::from_static("Bearer x");
         let access = Arc::new(Access { header, renew_at: Timestamp(80), expires_at: Timestamp(100_000) });
-        *tokens.current.lock() = Some(access.clone());
-        let _renewing = tokens.fetching.lock().await;
+        *tokens.source.current.lock() = Some(access.clone());
+        let _renewing = tokens.source.fetching.lock().await;
         assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &access));
         tokens.reject(&access);
-        assert!(tokens.usable(Timestamp(hand.load(Ordering::SeqCst))).is_none());
+        assert!(tokens.source.usable(Timestamp(hand.load(Ordering::SeqCst))).is_none());
     }
 
     #[test]
