@@ -5,6 +5,7 @@
 
 mod auth;
 mod document;
+mod file;
 mod ice;
 mod near_miss;
 mod problem;
@@ -22,13 +23,13 @@ use std::time::Duration;
 
 pub use auth::AuthConfig;
 pub use document::{help, markdown_table};
+pub use file::{FileError, SecretFile};
 pub use problem::{ConfigErrors, Problem};
 pub use public_key::{PublicKey, PublicKeyKind};
 pub use push::{ApnsConfig, FcmConfig, PushConfig};
 pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    RedisConfig, RedisServers, RedisTls, SecretFile, SecretFileError, ServerConfig, SocketConfig, TurnCredentials,
-    TurnRegion,
+    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials, TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 

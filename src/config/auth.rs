@@ -1,6 +1,5 @@
 //! What tokens are accepted: the secret, the public keys, and what they have to say.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -131,7 +130,7 @@ fn key_file(reader: &mut Reader) -> Vec<PublicKey> {
     let Some(path) = reader.text("JWT_PUBLIC_KEY_PATH") else {
         return Vec::new();
     };
-    public_keys(Path::new(&path)).unwrap_or_else(|problem| {
+    public_keys(&path).unwrap_or_else(|problem| {
         reader.conflict("JWT_PUBLIC_KEY_PATH", problem);
         Vec::new()
     })

@@ -1,15 +1,11 @@
 //! The file of public keys: what kinds of keys there may be, and what is wrong with a file that has others.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use pkcs1::RsaPublicKey;
 use spki::der::Document;
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-/// Largest file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+use super::file::text_of;
+
 /// Most keys of a file: a token without a name of its key is tried with each that fits.
 const KEYS_MAX: usize = 8;
 /// What is safe, and what can be checked.
@@ -60,14 +56,8 @@ impl PublicKeyKind {
 ///
 /// # Errors
 /// What the operator has to mend. Nothing of the file is repeated: it may hold a private key by mistake.
-pub(super) fn public_keys(path: &Path) -> Result<Vec<PublicKey>, String> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
-    }
+pub(super) fn public_keys(path: &str) -> Result<Vec<PublicKey>, String> {
+    let text = text_of(path).map_err(|error| error.to_string())?;
     let keys = blocks(&text).into_iter().map(|(label, pem)| key(label, &pem)).collect::<Result<Vec<_>, _>>()?;
     match keys.len() {
         0 => Err("holds no public key; it wants PEM, -----BEGIN PUBLIC KEY-----".into()),

@@ -1,9 +1,6 @@
 //! The settings of the push services, and the keys in the files they name: whether those can be read, and sign. What the files
 //! hold is shown to nobody.
 
-use std::fs::File;
-use std::io::{self, Read};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -14,14 +11,13 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Mode;
+use super::file::text_of;
 use super::reader::Reader;
 use super::service_url::{given_service, service_url};
 use super::variables::Kind;
 
 const APNS_PRODUCTION: &str = "https://api.push.apple.com";
 const APNS_SANDBOX: &str = "https://api.sandbox.push.apple.com";
-/// Of a larger file so much is read: enough to see that it holds something else.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// What PushKit adds to the bundle id of an app.
 const VOIP: &str = ".voip";
 
@@ -102,8 +98,8 @@ fn fcm(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<Fc
         ignored(reader, &["FIREBASE_PROJECT_ID", "FCM_ENDPOINT"], KEY, warnings);
         return None;
     };
-    let account = read(&path);
-    match account.and_then(|text| service_account(&text, mode)) {
+    let text = text_of(&path).map_err(|error| error.to_string());
+    match text.and_then(|text| service_account(&text, mode)) {
         Ok(ServiceAccount { project_id, client_email, key_id, key, digest, token_uri }) => {
             let Some(project) = project.or(project_id) else {
                 reader.conflict("FIREBASE_PROJECT_ID", format!("is not set, and the file of {KEY} names no project"));
@@ -116,16 +112,6 @@ fn fcm(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<Fc
             None
         }
     }
-}
-
-/// The text of a file. The problem in words.
-fn read(path: &str) -> Result<String, String> {
-    let read = |path| -> io::Result<String> {
-        let mut text = String::new();
-        File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    read(path).map_err(|error| format!("the file cannot be read: {error}"))
 }
 
 struct ServiceAccount {
@@ -172,7 +158,8 @@ fn apns(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> Option<A
             reader.conflict(name, format!("is needed beside {KEY}"));
         }
     }
-    let key = read(&path).and_then(|text| match ec_key(&text) {
+    let text = text_of(&path).map_err(|error| error.to_string());
+    let key = text.and_then(|text| match ec_key(&text) {
         Some(key) => Ok((key, digest(&text))),
         None => Err("the file holds no P-256 key in PKCS #8".to_owned()),
     });

@@ -13,7 +13,7 @@ use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
 use super::push::push_config;
 use super::reader::{Reader, comma_list};
-use super::redis::{is_injected, names_a_server, redis_config};
+use super::redis::{names_a_server, redis_config};
 use super::variables::{Section, variables};
 use super::{
     BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
@@ -62,6 +62,12 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         .collect();
     reader.problems.extend(misspelt);
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.problems)) }
+}
+
+/// Whether it was not the operator who set the variable: for a service called redis or metrics, Kubernetes sets `REDIS_PORT` or
+/// `METRICS_PORT` to a URL of its own.
+fn is_injected(name: &str, value: &str) -> bool {
+    name.ends_with("_PORT") && value.trim_start().starts_with("tcp://")
 }
 
 fn server(reader: &mut Reader, backplane: &BackplaneConfig) -> ServerConfig {

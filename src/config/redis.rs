@@ -24,12 +24,6 @@ pub(super) fn names_a_server(reader: &Reader) -> bool {
     NAMING.iter().any(|name| reader.is_given(name))
 }
 
-/// Whether it was not the operator who set the variable: where a service is called redis, Kubernetes sets `REDIS_PORT`
-/// to a URL of its own.
-pub(super) fn is_injected(name: &str, value: &str) -> bool {
-    name == "REDIS_PORT" && value.trim_start().starts_with("tcp://")
-}
-
 /// The Redis settings; `None` if they do not say where Redis is, which is noted.
 pub(super) fn redis_config(reader: &mut Reader) -> Option<RedisConfig> {
     one_is_enough(reader);

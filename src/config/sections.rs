@@ -1,7 +1,5 @@
 //! The typed sections of the configuration. Durations are `Duration`, secrets are `SecretString`.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +7,8 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use secrecy::SecretString;
 use tracing::Level;
+
+use super::file::SecretFile;
 
 /// What kind of place the server runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,55 +167,6 @@ pub struct TurnRegion {
     pub name: String,
     /// Its servers, at least one.
     pub urls: Vec<String>,
-}
-
-/// A file that holds a secret.
-#[derive(Clone, Debug)]
-pub struct SecretFile(pub PathBuf);
-
-/// A file holds no secret that could be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SecretFileError {
-    /// The operating system says no.
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// A folder, or what may never end: a pipe, a device.
-    #[error("names something that is no file")]
-    NoFile,
-    /// It holds something else than secrets.
-    #[error("names a file of more than {MAX_SECRET_FILE_BYTES} bytes")]
-    TooLong,
-    /// There is nothing in it.
-    #[error("names an empty file")]
-    Empty,
-}
-
-/// Longest file of a secret: some of them, with remarks.
-const MAX_SECRET_FILE_BYTES: u64 = 65_536;
-
-impl SecretFile {
-    /// The secret: the first line that is not blank, without the blanks around it. Blocks.
-    ///
-    /// # Errors
-    /// [`SecretFileError`].
-    pub fn read(&self) -> Result<SecretString, SecretFileError> {
-        let unreadable = |error: io::Error| SecretFileError::Unreadable(error.to_string());
-        // Looked at first: to open a pipe waits for who writes into it, for ever perhaps.
-        let metadata = fs::metadata(&self.0).map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(SecretFileError::NoFile);
-        }
-        if metadata.len() > MAX_SECRET_FILE_BYTES {
-            return Err(SecretFileError::TooLong);
-        }
-        let mut text = String::new();
-        let file = File::open(&self.0).map_err(unreadable)?;
-        file.take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text).map_err(unreadable)?;
-        // Editors of Windows begin a file with a mark of its encoding.
-        let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let secret = lines.find(|line| !line.is_empty()).ok_or(SecretFileError::Empty)?;
-        Ok(secret.into())
-    }
 }
 
 /// The durations of a call.

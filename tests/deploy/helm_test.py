@@ -84,6 +84,12 @@ class Chart(unittest.TestCase):
         self.assertEqual(settings["CALL_MAX_DURATION"], "86400000")
         self.assertEqual(settings["TURN_REGIONS"], "eu=turn:eu.example.org; us=turn:us.example.org,turns:us.example.org:443?transport=tcp")
 
+    def test_turn_credentials_live_as_long_as_they_are_to_wherever_the_secret_is(self):
+        for where in ("turn.existingSecret=turn", "existingSecret=switchboard"):
+            with self.subTest(secret=where):
+                objects = manifests.parse(render("--set", f"turn.urls={{turn:a.example.org}},turn.ttl=600,{where}"))
+                self.assertEqual(the(objects, "ConfigMap")["data"]["TURN_TTL"], "600")
+
     def test_a_change_of_settings_starts_new_pods(self):
         def checksum(*arguments):
             template = the(manifests.parse(render(*arguments)), "Deployment")["spec"]["template"]

@@ -45,6 +45,7 @@ def check(test, objects):
     check_references(test, objects)
     (deployment,) = [item for item in of_kind(objects, "Deployment") if is_server(item)]
     check_end(test, objects, deployment)
+    check_probes(test, deployment)
     check_settings(test, objects, deployment)
 
 
@@ -144,6 +145,14 @@ def check_end(test, objects, deployment):
     pause = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     needed = pause + (int(settings["DRAIN_TIMEOUT"]) + int(settings["SHUTDOWN_TIMEOUT"])) / 1000 + MARGIN
     test.assertGreaterEqual(spec["terminationGracePeriodSeconds"], needed)
+
+
+def check_probes(test, deployment):
+    """A node that has as many clients as it takes is sent no more, and is not killed: its port for clients need not answer then."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    asked = {probe: (container[probe]["httpGet"]["path"], container[probe]["httpGet"]["port"]) for probe in container if probe.endswith("Probe")}
+    alive = ("/livez", "metrics")
+    test.assertEqual(asked, {"startupProbe": alive, "livenessProbe": alive, "readinessProbe": ("/readyz", "http")})
 
 
 def environment(objects, deployment):

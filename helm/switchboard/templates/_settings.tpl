@@ -33,14 +33,14 @@
 {{- $_ := set $settings "APNS_TOPIC" $values.apns.topic -}}
 {{- $_ := set $settings "APNS_ENVIRONMENT" $values.apns.environment -}}
 {{- end -}}
-{{- if $values.turn.urls }}{{ $_ := set $settings "TURN_SERVER_URL" (join "," $values.turn.urls) }}{{ end -}}
+{{- if $values.turn.urls -}}
+{{- $_ := set $settings "TURN_SERVER_URL" (join "," $values.turn.urls) -}}
+{{- $_ := set $settings "TURN_TTL" $values.turn.ttl -}}
+{{- end -}}
 {{- $regions := list -}}
 {{- range $region, $urls := $values.turn.regions }}{{ $regions = append $regions (printf "%s=%s" $region (join "," $urls)) }}{{ end -}}
 {{- if $regions }}{{ $_ := set $settings "TURN_REGIONS" (join "; " $regions) }}{{ end -}}
-{{- if $values.turn.existingSecret -}}
-{{- $_ := set $settings "TURN_STATIC_SECRET_FILE" (print "/etc/switchboard/turn/" $values.turn.key) -}}
-{{- $_ := set $settings "TURN_TTL" $values.turn.ttl -}}
-{{- end -}}
+{{- with $values.turn.existingSecret }}{{ $_ := set $settings "TURN_STATIC_SECRET_FILE" (print "/etc/switchboard/turn/" $values.turn.key) }}{{ end -}}
 {{- range $name, $value := merge $settings $values.config }}
 {{ $name }}: {{ include "switchboard.setting" $value | quote }}
 {{- end }}

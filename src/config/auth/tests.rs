@@ -201,7 +201,7 @@ fn a_file_with_anything_else_is_refused_and_not_shown() {
             "printf -- '-----BEGIN GOSSIP-----\\nc2VjcmV0\\n-----END GOSSIP-----\\n'",
             "holds something that is no public",
         ),
-        ("head -c 70000 /dev/zero | tr '\\0' x", "is larger than 65536 bytes"),
+        ("head -c 70000 /dev/zero | tr '\\0' x", "names a file of more than 65536 bytes"),
         (many, "holds 9 keys, more than 8"),
     ] {
         let text = of_file(&made_by_openssl(&[command]), &[]).unwrap_err();
@@ -212,4 +212,13 @@ fn a_file_with_anything_else_is_refused_and_not_shown() {
         problems(&[("JWT_PUBLIC_KEY_PATH", "/does/not/exist.pem")])
             .starts_with("JWT_PUBLIC_KEY_PATH: cannot be read: ")
     );
+    let problem = problems(&[("JWT_PUBLIC_KEY_PATH", "/dev/zero")]);
+    assert_eq!(problem, "JWT_PUBLIC_KEY_PATH: names something that is no file");
+}
+
+#[test]
+fn a_file_may_come_from_windows() {
+    let file =
+        made_by_openssl(&["printf '\\357\\273\\277'", "openssl genpkey -algorithm ED25519 | openssl pkey -pubout"]);
+    assert_eq!(of_file(&file, &[]).unwrap().public_keys.len(), 1);
 }

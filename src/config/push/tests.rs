@@ -100,7 +100,7 @@ fn a_service_account_that_will_not_do_is_refused_without_a_word_of_it() {
     let garbage = files.write("garbage", "hunter2");
     assert_eq!(errors(&[("FIREBASE_PRIVATE_KEY_PATH", &garbage)]), "FIREBASE_PRIVATE_KEY_PATH: the file is no JSON");
     let text = errors(&[("FIREBASE_PRIVATE_KEY_PATH", "/nowhere/at.all"), ("FIREBASE_PROJECT_ID", "a b")]);
-    assert!(text.contains("FIREBASE_PRIVATE_KEY_PATH: the file cannot be read: "), "{text}");
+    assert!(text.contains("FIREBASE_PRIVATE_KEY_PATH: cannot be read: "), "{text}");
     assert!(text.contains("FIREBASE_PROJECT_ID: got \"a b\""), "{text}");
 }
 
@@ -130,6 +130,21 @@ fn apples_key_comes_with_its_names() {
         let text = errors(&[&[("APNS_KEY_PATH", &*path)][..], &names].concat());
         assert_eq!(text, "APNS_KEY_PATH: the file holds no P-256 key in PKCS #8");
     }
+}
+
+#[test]
+fn key_files_end_and_may_come_from_windows() {
+    let names = [("APNS_KEY_ID", "ABC1234567"), ("APNS_TEAM_ID", "TEAM123456"), ("APNS_TOPIC", "org.example.app")];
+    for name in ["FIREBASE_PRIVATE_KEY_PATH", "APNS_KEY_PATH"] {
+        let text = errors(&[&[(name, "/dev/zero")][..], &names].concat());
+        assert_eq!(text, format!("{name}: names something that is no file"));
+    }
+    let files = Files::new();
+    let marked = |path: &str| files.write("marked", &format!("\u{feff}{}", fs::read_to_string(path).unwrap()));
+    let account = marked(&files.account(|_| {}));
+    assert!(config_of(&[("FIREBASE_PRIVATE_KEY_PATH", &account)]).push.fcm.is_some());
+    let key = marked(&files.write("key.p8", &key(P256)));
+    assert!(config_of(&[&[("APNS_KEY_PATH", &*key)][..], &names].concat()).push.apns.is_some());
 }
 
 #[test]

@@ -108,6 +108,12 @@ fn redis_settings_without_redis_are_ignored_aloud() {
 }
 
 #[test]
+fn a_service_called_metrics_gives_no_port() {
+    assert_eq!(read([("METRICS_PORT", "tcp://10.0.0.1:80")]).server.metrics_port, Some(9464));
+    assert!(errors([("METRICS_PORT", "udp://10.0.0.1:80")]).starts_with("METRICS_PORT: got"));
+}
+
+#[test]
 fn origins_are_normalised() {
     let list = |text| read([("CORS_ORIGIN", text)]).server.cors_origin;
     assert_eq!(list("*"), CorsOrigin::Any);
