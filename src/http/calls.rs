@@ -6,13 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{json, not_now, refusal, token_refused, unshared};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Call, State as CallState};
@@ -54,22 +53,12 @@ pub(super) async fn status(
 ) -> Response {
     // What cannot even be decoded names no call either.
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
-    let mut response = match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
+    unshared(match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
-        Err(Refused::Token(error)) => {
-            let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
+        Err(Refused::Token(error)) => token_refused(&error),
         Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, "Call not found"),
-        Err(Refused::NotNow) => {
-            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+        Err(Refused::NotNow) => not_now(),
+    })
 }
 
 enum Refused {
@@ -87,7 +76,6 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         // Then it has to be that of a user.
         Some(Err(_)) | None => match state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await {
             Ok(identity) => Some(identity.user),
-            Err(AuthError::Unavailable) => return Err(Refused::NotNow),
             Err(error) => return Err(Refused::Token(error)),
         },
     };
@@ -95,12 +83,13 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
     let call = state.calls.find(id).await.map_err(|NotNow| Refused::NotNow)?;
     let is_theirs = |call: &Arc<Call>| user.as_ref().is_none_or(|user| call.has_party(user));
     let call = call.filter(is_theirs).ok_or(Refused::NotFound)?;
-    let (status, expires_at) = match &call.state {
+    let rings_until = call.rings_until(state.clock.now());
+    let status = match &call.state {
+        CallState::Ringing(_) if rings_until.is_some() => "ringing",
         // Nobody has acted on the deadline yet.
-        CallState::Ringing(ringing) if ringing.until <= state.clock.now() => ("timeout", None),
-        CallState::Ringing(ringing) => ("ringing", Some(ringing.until.0)),
-        CallState::Accepted(_) => ("accepted", None),
-        CallState::Over(over) => (over.word(), None),
+        CallState::Ringing(_) => "timeout",
+        CallState::Accepted(_) => "accepted",
+        CallState::Over(over) => over.word(),
     };
     Ok(json(
         StatusCode::OK,
@@ -111,7 +100,7 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
             call_type: call.call_type.word(),
             caller_id: call.caller.user.as_str(),
             callee_id: call.callee.as_str(),
-            expires_at,
+            expires_at: rings_until.map(|at| at.0),
         },
     ))
 }

@@ -3,20 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{json, refusal, token_refused, unshared};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::ids::is_valid_id;
 use crate::turn::{ANONYMOUS, IceServer};
-
-/// When to ask again if the keys of the identity provider cannot be had.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,12 +35,10 @@ pub(super) async fn ice_servers(
     let ice_servers = match requester(&state, &headers, query).await {
         Ok(Some(user)) => state.ice_servers.for_user(&user, region),
         Ok(None) => state.ice_servers.stun_only(),
-        Err(refused) => return refused.into_response(),
+        Err(refused) => return unshared(refused.into_response()),
     };
     let ttl = state.ice_servers.ttl().as_secs();
-    let mut response = json(StatusCode::OK, ServerList { success: true, ice_servers, ttl });
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    unshared(json(StatusCode::OK, ServerList { success: true, ice_servers, ttl }))
 }
 
 /// Why a request got no servers at all.
@@ -56,16 +50,7 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
-            Self::Token(error @ AuthError::Unavailable) => {
-                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-                response
-            }
-            Self::Token(error) => {
-                let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
-            }
+            Self::Token(error) => token_refused(&error),
             Self::UserId => refusal(StatusCode::BAD_REQUEST, "Invalid user ID"),
         }
     }

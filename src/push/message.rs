@@ -85,7 +85,9 @@ fn stop(call: &Call, why: Silence, now: Timestamp) -> Fields {
         Silence::Elsewhere(Elsewhere::Answered) => "answered_elsewhere",
         Silence::Elsewhere(Elsewhere::Declined) => "declined_elsewhere",
     };
-    Fields::of("call_cancelled", call).and("reason", reason).and("timestamp", millis(stopped_at(call, now)))
+    Fields::of("call_cancelled", call)
+        .and("reason", reason)
+        .and("timestamp", millis(call.stopped_ringing_at().unwrap_or(now)))
 }
 
 fn missed(call: &Call, now: Timestamp) -> Fields {
@@ -94,16 +96,7 @@ fn missed(call: &Call, now: Timestamp) -> Fields {
         .and(NAME, caller_name(call))
         .and("callType", call.call_type.word())
         .and("timestamp", millis(call.created_at))
-        .and("missedAt", millis(stopped_at(call, now)))
-}
-
-/// When the call stopped ringing.
-fn stopped_at(call: &Call, now: Timestamp) -> Timestamp {
-    match &call.state {
-        State::Ringing(_) => now,
-        State::Accepted(accepted) => accepted.at,
-        State::Over(over) => over.at,
-    }
+        .and("missedAt", millis(call.stopped_ringing_at().unwrap_or(now)))
 }
 
 fn caller_name(call: &Call) -> &str {
