@@ -12,6 +12,8 @@ pub mod clock;
 
 pub mod metrics;
 
+pub mod outbound;
+
 pub mod call;
 
 pub mod protocol;

@@ -1,9 +1,10 @@
 //! Addresses of other services that this server asks.
 
-use url::{Host, Url};
+use url::Url;
 
 use super::Mode;
 use super::reader::Reader;
+use crate::outbound::is_here;
 
 /// The service that a variable names, or its default, if it `fits`.
 pub(super) fn given_service(reader: &mut Reader, name: &str, mode: Mode, fits: impl Fn(&Url) -> bool) -> Option<Url> {
@@ -26,14 +27,9 @@ fn may_name_somebody(text: &str) -> bool {
 /// or stays within this machine, or this is development. User and password have no place in a URL that is shown.
 pub(super) fn service_url(text: &str, mode: Mode) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let is_here = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
     let is_safe = match url.scheme() {
         "https" => true,
-        "http" => is_here || mode == Mode::Development,
+        "http" => is_here(&url) || mode == Mode::Development,
         _ => false,
     };
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
