@@ -261,6 +261,7 @@ fn retention(config: &Config) -> Retention {
         inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
+        feed: None,
     }
 }
 
@@ -280,6 +281,7 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
         inbox_bytes: config.bytes,
         inbox_ttl: config.ttl,
         over_ttl: OVER_TTL,
+        feed: None,
     }
 }
 

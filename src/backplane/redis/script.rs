@@ -1,12 +1,14 @@
 //! The scripts that Redis runs: each is one step that happens whole or not at all. What does not change while a node lives is
 //! written into them rather than sent with every run.
 
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
-use crate::backplane::PUSH_TOKEN_TTL;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
+use crate::backplane::{FeedBounds, PUSH_TOKEN_TTL};
 use crate::ids::PushTokenKind;
 
 /// A script, ready to run.
@@ -79,7 +81,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time inbox publish append take_out],
+    commit [time inbox publish append take_out feed],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -94,24 +96,33 @@ scripts! {
     load [record],
     /// What a new call is decided upon.
     prospect [live],
+    /// Has a call wait to be told of.
+    put_off [],
     /// What is kept for a user.
     read [time record live inbox],
     /// Puts back a call.
     restore [time record],
     /// Sends a message.
     send [inbox publish],
+    /// Calls of which something is to be told.
+    take_untold [time],
+    /// Something was told of a call.
+    told [time],
     /// Keeps the documented records of calls that go on.
     touch [],
     /// Keeps an inbox within its bounds.
     trim [time inbox take_out],
     /// Notes a session that has not registered.
     unregistered [],
+    /// How much is to be told.
+    untold [],
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, feed, .. } = retention;
+    let feed = feed.unwrap_or(FeedBounds { calls: 0, ttl: Duration::ZERO });
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\nlocal FEED_CALLS, FEED_TTL = {}, {}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
@@ -119,6 +130,8 @@ fn constants(keys: &Keys, retention: &Retention) -> String {
         millis(*inbox_ttl + *inbox_ttl / 8),
         millis(PUSH_TOKEN_TTL),
         PushTokenKind::ALL.map(|kind| quoted(kind.key())).join(", "),
+        feed.calls,
+        millis(feed.ttl),
     )
 }
 
