@@ -22,6 +22,8 @@ pub mod backplane;
 
 pub mod push;
 
+pub mod webhooks;
+
 pub mod switchboard;
 
 pub mod auth;

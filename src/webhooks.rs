@@ -19,7 +19,4 @@ mod receiver;
 mod signature;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
-pub use worker::Worker;
+pub use worker::{KEPT, Worker};

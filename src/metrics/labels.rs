@@ -290,3 +290,22 @@ label! {
         NotLookedUp = "not_looked_up",
     }
 }
+
+label! {
+    /// What is told of calls.
+    WebhookEvent("event") {
+        Started = "call.started",
+        Answered = "call.answered",
+        Ended = "call.ended",
+        Missed = "call.missed",
+    }
+}
+
+label! {
+    /// What became of that.
+    WebhookOutcome("outcome") {
+        Taken = "taken",
+        Refused = "refused",
+        GivenUp = "given_up",
+    }
+}

@@ -28,10 +28,7 @@ pub(super) enum Verdict {
     /// It will never want any.
     Gone,
     /// It is in trouble, or does not answer; and may have said when to come back.
-    Later {
-        why: &'static str,
-        after: Option<Duration>,
-    },
+    Later { why: &'static str, after: Option<Duration> },
 }
 
 /// Takes events.

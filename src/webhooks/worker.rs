@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::{Feed, Unavailable, Untold};
+use crate::backplane::{Feed, FeedBounds, Unavailable, Untold};
 use crate::clock::{Clock, Timestamp};
 use crate::config::WebhookConfig;
 use crate::ids::CallId;
@@ -20,6 +20,10 @@ use crate::webhooks::event::{Event, kind};
 use crate::webhooks::pace::{Pace, Room, pause};
 use crate::webhooks::receiver::{Receive, Receiver, Verdict};
 
+/// What is older than this is given up.
+const RETENTION: Duration = Duration::from_secs(86_400);
+/// What the feed is to keep: a little longer than that, so that it is said when something is given up.
+pub const KEPT: FeedBounds = FeedBounds { calls: 100_000, ttl: RETENTION.saturating_add(Duration::from_secs(3_600)) };
 /// For how long a call is taken: longer than three requests and what is noted of them take.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long a node that stops waits for what is under way: as long as a request may take.
@@ -42,8 +46,6 @@ struct Desk {
     feed: Arc<dyn Feed>,
     receiver: Box<dyn Receive>,
     events: Vec<WebhookEvent>,
-    /// What is older is given up.
-    retention: Duration,
     pace: Mutex<Pace>,
     /// Since when the next event of a call is refused.
     refused: Mutex<LruCache<CallId, Timestamp>>,
@@ -63,23 +65,16 @@ enum Fate {
 }
 
 impl Worker {
-    /// A worker that tells what `feed` keeps, for as long as `retention`.
-    pub fn new(
-        config: &WebhookConfig,
-        retention: Duration,
-        feed: Arc<dyn Feed>,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-    ) -> Self {
+    /// A worker that tells what `feed` keeps.
+    pub fn new(config: &WebhookConfig, feed: Arc<dyn Feed>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let receiver = Box::new(Receiver::new(config, clock));
         let events = config.events.iter().filter_map(|word| WebhookEvent::of(word)).collect();
-        Self::with(receiver, events, retention, feed, metrics, clock)
+        Self::with(receiver, events, feed, metrics, clock)
     }
 
     pub(super) fn with(
         receiver: Box<dyn Receive>,
         events: Vec<WebhookEvent>,
-        retention: Duration,
         feed: Arc<dyn Feed>,
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -88,7 +83,6 @@ impl Worker {
             feed,
             receiver,
             events,
-            retention,
             pace: Mutex::default(),
             refused: Mutex::new(LruCache::new(REFUSED_CALLS)),
             refusals: Alarm::default(),
@@ -204,7 +198,7 @@ impl Desk {
             Verdict::Later { after, .. } => after,
         };
         let until = now.plus(pause(event.at.until(now), after, rand::random()));
-        if until >= event.at.plus(self.retention) {
+        if until >= event.at.plus(RETENTION) {
             if let Some(times) = self.late.raise(now) {
                 tracing::error!(times, "webhooks were not taken for so long that they are given up");
             }
@@ -242,7 +236,10 @@ impl Desk {
         if verdict == Verdict::Gone
             && let Some(times) = self.gone.raise(now)
         {
-            tracing::error!(times, "the receiver of webhooks says that it is gone (410); unset WEBHOOK_URL, or mend it");
+            tracing::error!(
+                times,
+                "the receiver of webhooks says that it is gone (410); unset WEBHOOK_URL, or mend it"
+            );
         }
     }
 
@@ -250,9 +247,7 @@ impl Desk {
     async fn watch(&self) {
         loop {
             if let Ok(backed) = self.feed.untold().await {
-                let age = backed.oldest.map_or(Duration::ZERO, |at| at.until(self.clock.now()));
                 self.metrics.webhooks_waiting.set(usize::try_from(backed.calls).unwrap_or(usize::MAX));
-                self.metrics.webhooks_oldest.set(usize::try_from(age.as_secs()).unwrap_or(usize::MAX));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
