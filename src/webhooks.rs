@@ -19,4 +19,7 @@ mod receiver;
 mod signature;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use worker::{KEPT, Worker};

@@ -42,7 +42,9 @@ fn events_are_chosen_by_name() {
 #[test]
 fn a_secret_is_plain_or_encoded_and_has_a_successor() {
     let plain = "a plain one with blanks is none".replace(' ', "-");
-    let config = webhooks(&[URL, ("WEBHOOK_SECRET", &format!("{SECRET}=  {plain}\n"))]);
+    let config = webhooks(&[URL, ("WEBHOOK_SECRET", &format!("{SECRET}AA==  {plain}\n"))]);
+    let unpadded = webhooks(&[URL, ("WEBHOOK_SECRET", &format!("{SECRET}AA"))]);
+    assert_eq!(config.keys[0].expose_secret(), unpadded.keys[0].expose_secret());
     assert_eq!(config.keys.len(), 2);
     assert_eq!(config.keys[1].expose_secret(), plain.as_bytes());
     assert!(error(&[URL, ("WEBHOOK_SECRET", "a b c")]).contains("more than two"));
