@@ -262,6 +262,7 @@ fn retention(config: &Config) -> Retention {
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
         feed: None,
+        timelines: None,
     }
 }
 
@@ -282,6 +283,7 @@ fn memory_config(config: &InboxConfig) -> MemoryConfig {
         inbox_ttl: config.ttl,
         over_ttl: OVER_TTL,
         feed: None,
+        timelines: None,
     }
 }
 

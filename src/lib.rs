@@ -14,6 +14,8 @@ pub mod metrics;
 
 pub mod call;
 
+pub mod timeline;
+
 pub mod protocol;
 
 pub mod backplane;
