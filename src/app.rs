@@ -273,6 +273,7 @@ fn retention(config: &Config) -> Retention {
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
         feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
+        timelines: None,
     }
 }
 
@@ -293,6 +294,7 @@ fn memory_config(config: &Config) -> MemoryConfig {
         inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
         feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
+        timelines: None,
     }
 }
 

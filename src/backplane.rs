@@ -29,6 +29,7 @@ use crate::ids::{
     CallId, DeviceId, EventId, NodeId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId,
 };
 use crate::metrics::FoundBy;
+use crate::timeline::{Entry, Note};
 
 /// How long a device that stays away is remembered when a push can wake it: as long as the reference server kept tokens.
 const PUSH_TOKEN_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -97,8 +98,10 @@ pub struct Commit {
     pub call: Arc<Call>,
     /// What is sent because of it.
     pub outbox: Vec<Outgoing>,
-    /// What it comes to: noted in the [timeline](Timelines) of the call, and kept for the [feed](Feed).
+    /// What the call comes to by it, for the [feed](Feed).
     pub milestones: Vec<Milestone>,
+    /// What its timeline says of that.
+    pub entries: Vec<Entry>,
 }
 
 /// What came of a [`Commit`].
@@ -219,6 +222,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Whether it is connected to any node.
     pub is_connected: bool,
+    /// The node, where there may be several.
+    pub node: Option<NodeId>,
     /// Where a push reaches it.
     pub tokens: PushTokens,
     /// When it registered or left last.
@@ -373,10 +378,31 @@ pub struct FeedBounds {
     pub ttl: Duration,
 }
 
-/// Everything a node needs remembered and carried.
-pub trait Backplane: Calls + Directory + Lines + Feed {}
+/// Keeps the timelines of calls, for as long as is wanted, and no more than fit: the oldest calls are let go. A timeline begins with the
+/// commit that begins its call, which brings the first entries; so do the commits of its answer and its end.
+#[async_trait]
+pub trait Timelines: Send + Sync {
+    /// Appends what was noted beside, to those calls that have a timeline, and that have room: the first entries are kept. Answers how
+    /// many were not.
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable>;
 
-impl<T: Calls + Directory + Lines + Feed> Backplane for T {}
+    /// What is kept of a call, in the order in which it came; nothing where nothing is.
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable>;
+}
+
+/// How much is kept of timelines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimelineBounds {
+    /// Calls.
+    pub calls: usize,
+    /// How long, since the last change of a call.
+    pub ttl: Duration,
+}
+
+/// Everything a node needs remembered and carried.
+pub trait Backplane: Calls + Directory + Lines + Feed + Timelines {}
+
+impl<T: Calls + Directory + Lines + Feed + Timelines> Backplane for T {}
 
 /// Where messages come out: the part of a node that holds sockets. Called in order for each user; must not block or call back.
 pub trait Receiver: Send + Sync {

@@ -16,6 +16,8 @@ pub mod outbound;
 
 pub mod call;
 
+pub mod timeline;
+
 pub mod protocol;
 
 pub mod backplane;

@@ -10,6 +10,7 @@ pub(crate) mod due;
 pub(crate) mod feed;
 pub(crate) mod inbox;
 pub(crate) mod lines;
+pub(crate) mod timelines;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::sync::Notify;
 
 use crate::backplane::{
     Backplane, Commit, Committed, Delivery, Expected, FeedBounds, Outgoing, Payload, Position, Receiver, Registration,
-    Sent, Version,
+    Sent, TimelineBounds, Version,
 };
 use crate::call::{
     Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
@@ -39,6 +40,7 @@ pub(crate) struct Limits {
     pub(crate) inbox_ttl: Duration,
     pub(crate) over_ttl: Duration,
     pub(crate) feed: FeedBounds,
+    pub(crate) timelines: TimelineBounds,
 }
 
 /// Small enough to be reached.
@@ -48,6 +50,7 @@ pub(crate) const LIMITS: Limits = Limits {
     inbox_ttl: Duration::from_secs(60),
     over_ttl: Duration::from_secs(30),
     feed: FeedBounds { calls: 4, ttl: Duration::from_secs(90) },
+    timelines: TimelineBounds { calls: 4, ttl: Duration::from_secs(90) },
 };
 /// How much later than promised something that is kept for a while may be let go, and how long what has to come is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -129,6 +132,11 @@ macro_rules! conformance {
             lines::every_node_sees_the_same_order,
             lines::what_was_missed_is_in_the_inbox,
             lines::a_commit_brings_its_messages_in_order,
+            timelines::a_timeline_has_what_any_node_says_in_order,
+            timelines::a_lost_change_says_nothing_and_an_unknown_call_has_no_timeline,
+            timelines::of_one_call_the_first_entries_stay_and_its_end,
+            timelines::the_oldest_timelines_are_let_go,
+            timelines::timelines_are_not_kept_for_ever,
         }
     };
     (@ $lab:ty, #[$test:meta], $($room:ident :: $name:ident),* $(,)?) => {
@@ -273,6 +281,7 @@ impl TestNode {
             call: call.clone().into(),
             outbox: Vec::new(),
             milestones: Vec::new(),
+            entries: Vec::new(),
         };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
         self.version(call.id).await
@@ -286,7 +295,9 @@ impl TestNode {
     pub(crate) async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
         let expected = Expected::Version(self.version(call.id).await);
         assert_eq!(
-            self.backplane.commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new() }).await,
+            self.backplane
+                .commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new(), entries: Vec::new() })
+                .await,
             Ok(Committed::Done)
         );
     }

@@ -8,6 +8,7 @@ mod feed;
 mod inbox;
 #[cfg(test)]
 mod tests;
+mod timelines;
 mod users;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,14 +20,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Abandoned, Attached, Backed, Backlog, Calls, Commit, Committed, Device, Directory, Due, Feed, FeedBounds, Lines,
-    LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Untold,
-    Version,
+    Abandoned, Attached, Backed, Backlog, Calls, Commit, Committed, Device, Directory, Due, Expected, Feed, FeedBounds,
+    Lines, LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, TimelineBounds,
+    Timelines, Unavailable, Untold, Version,
 };
 use crate::call::Turn;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::metrics::FoundBy;
+use crate::timeline::{Entry, Note};
 
 use calls::Records;
 use users::Users;
@@ -49,6 +51,8 @@ pub struct MemoryConfig {
     pub over_ttl: Duration,
     /// How much of what is to be told is kept; nothing if `None`.
     pub feed: Option<FeedBounds>,
+    /// How much is kept of timelines; nothing if `None`.
+    pub timelines: Option<TimelineBounds>,
 }
 
 /// The state that the nodes of one process share.
@@ -66,6 +70,7 @@ struct State {
     requests: HashMap<(UserId, RequestId), (CallId, Timestamp)>,
     deadlines: BTreeSet<(Timestamp, CallId)>,
     feed: feed::Feed,
+    timelines: timelines::Timelines,
     swept_at: Timestamp,
 }
 
@@ -84,6 +89,7 @@ impl Memory {
             requests: HashMap::new(),
             deadlines: BTreeSet::new(),
             feed: feed::Feed::new(config.feed),
+            timelines: timelines::Timelines::new(config.timelines),
             swept_at: clock.now(),
         };
         Arc::new(Self { state: Mutex::new(state), deadline_moved: Notify::new(), fed: Notify::new(), clock, config })
@@ -131,6 +137,7 @@ impl State {
         self.records.sweep(now);
         self.users.sweep(now, config.inbox_ttl);
         self.feed.sweep(now);
+        self.timelines.sweep(now);
         self.requests.retain(|_, (_, until)| now < *until);
     }
 
@@ -178,12 +185,18 @@ impl Calls for Node {
 
     async fn commit(&self, mut commit: Commit) -> Result<Committed, Unavailable> {
         let now = self.memory.clock.now();
-        let (call, milestones) = (commit.call.id, std::mem::take(&mut commit.milestones));
+        let (call, begins) = (commit.call.id, matches!(commit.expected, Expected::New { .. }));
+        let milestones = std::mem::take(&mut commit.milestones);
+        let entries = std::mem::take(&mut commit.entries);
         let mut state = self.memory.state.lock();
         let next = state.deadlines.first().copied();
         let outcome = state.commit(commit, now, &self.memory.config);
         let is_earlier = state.deadlines.first().is_some_and(|first| next.is_none_or(|next| *first < next));
-        let is_fed = outcome == Committed::Done && state.feed.keep(call, milestones, now);
+        let mut is_fed = false;
+        if outcome == Committed::Done {
+            state.timelines.commit(call, entries, begins, now);
+            is_fed = state.feed.keep(call, milestones, now);
+        }
         drop(state);
         if is_fed {
             self.memory.fed.notify_one();
@@ -331,5 +344,17 @@ impl Feed for Node {
 
     async fn untold(&self) -> Result<Backed, Unavailable> {
         Ok(self.memory.state.lock().feed.backed())
+    }
+}
+
+#[async_trait]
+impl Timelines for Node {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        Ok(self.memory.state.lock().timelines.append(notes))
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        let now = self.memory.clock.now();
+        Ok(self.memory.state.lock().timelines.get(call, now))
     }
 }

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 
 use crate::backplane::{
     Abandoned, Attached, Backed, Backlog, Backplane, Calls, Commit, Committed, Delivery, Device, Directory, Due, Feed,
-    Lines, LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Untold,
-    Version,
+    Lines, LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Timelines,
+    Unavailable, Untold, Version,
 };
 use crate::call::Turn;
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::metrics::{Metrics, Operation, Road};
+use crate::timeline::{Entry, Note};
 
 /// A backplane whose answers are timed. What waits for something to happen is not.
 pub struct Metered {
@@ -173,6 +174,17 @@ impl Feed for Metered {
 
     async fn untold(&self) -> Result<Backed, Unavailable> {
         self.timed(Operation::Untold, self.backplane.untold()).await
+    }
+}
+
+#[async_trait]
+impl Timelines for Metered {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        self.timed(Operation::Note, self.backplane.note(notes)).await
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        self.timed(Operation::Timeline, self.backplane.timeline(call)).await
     }
 }
 

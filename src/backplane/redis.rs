@@ -29,6 +29,7 @@ mod script;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod timelines;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::backplane::{FeedBounds, Receiver};
+use crate::backplane::{FeedBounds, Receiver, TimelineBounds};
 use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
 use crate::ids::NodeId;
@@ -65,6 +66,8 @@ pub struct Retention {
     pub ring_timeout: Duration,
     /// How much of what is to be told is kept; nothing if `None`.
     pub feed: Option<FeedBounds>,
+    /// How much is kept of timelines; nothing if `None`.
+    pub timelines: Option<TimelineBounds>,
 }
 
 /// One node's part of the backplane.
@@ -120,6 +123,11 @@ impl Redis {
             fed: Notify::new(),
             changes: AtomicU64::new(0),
         })
+    }
+
+    /// What this node is called in Redis.
+    pub fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// Whether Redis can be reached.

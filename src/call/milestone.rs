@@ -174,7 +174,8 @@ impl Milestone {
 
     /// Whether the callee has missed the call: it is over, nobody answered, and nobody declined.
     pub fn is_missed(&self) -> bool {
-        matches!(self.turn, Turn::Ended(ending) if ending != Ending::Rejected) && self.answered_at.is_none()
+        let is_declined = self.by.as_ref().is_some_and(|by| by.user == self.callee);
+        matches!(self.turn, Turn::Ended(_)) && self.answered_at.is_none() && !is_declined
     }
 }
 

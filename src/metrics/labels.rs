@@ -224,6 +224,8 @@ label! {
         Told = "told",
         PutOff = "put_off",
         Untold = "untold",
+        Note = "note",
+        Timeline = "timeline",
         Subscribe = "subscribe",
         Unsubscribe = "unsubscribe",
         Send = "send",

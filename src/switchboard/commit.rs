@@ -144,7 +144,7 @@ impl Switchboard {
             }
         }
         let change = Change::of(&expected, &outbox, call);
-        let commit = Commit { expected, call: call.clone(), outbox, milestones };
+        let commit = Commit { expected, call: call.clone(), outbox, milestones, entries: Vec::new() };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
             note(call);

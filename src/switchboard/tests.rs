@@ -160,6 +160,7 @@ impl Exchange {
             inbox_ttl: Duration::from_secs(86_400),
             over_ttl: Duration::from_secs(300),
             feed: None,
+            timelines: None,
         };
         Self { memory: Memory::new(clock, config), clock, push: Arc::default() }
     }

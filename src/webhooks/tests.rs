@@ -85,6 +85,7 @@ impl House {
             inbox_ttl: ttl,
             over_ttl: Duration::from_secs(60),
             feed: Some(KEPT),
+            timelines: None,
         };
         let backplane: Arc<dyn Backplane> = Arc::new(Memory::new(clock, config).node(Arc::new(Nobody)));
         let door = Arc::new(Door {
@@ -107,7 +108,8 @@ impl House {
 
     async fn commit(&self, before: Option<&Call>, after: &Call, expected: Expected) {
         let milestones = Milestone::of(before, after, None);
-        let commit = Commit { expected, call: Arc::new(after.clone()), outbox: Vec::new(), milestones };
+        let commit =
+            Commit { expected, call: Arc::new(after.clone()), outbox: Vec::new(), milestones, entries: Vec::new() };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
     }
 

@@ -44,6 +44,7 @@ pub(crate) async fn one_of_many_changes_wins(lab: impl Lab) {
         call: accepted(call.clone(), &format!("b{index}")).into(),
         outbox: vec![end_of(call.id, &user("alice"))],
         milestones: Vec::new(),
+        entries: Vec::new(),
     };
     assert_eq!(all_at_once(&node, (0..MANY).map(change).collect()).await, (1, MANY - 1));
     assert_ne!(node.version(call.id).await, version);
@@ -60,6 +61,7 @@ pub(crate) async fn one_of_many_new_calls_wins(lab: impl Lab) {
             outbox: vec![incoming(call.id, &call.callee)],
             call: call.into(),
             milestones: Vec::new(),
+            entries: Vec::new(),
         }
     };
     assert_eq!(all_at_once(&node, (0..MANY).map(begin).collect()).await, (1, MANY - 1));
@@ -76,6 +78,7 @@ pub(crate) async fn a_change_of_what_is_not_there_is_lost(lab: impl Lab) {
             call: call.into(),
             outbox: Vec::new(),
             milestones: Vec::new(),
+            entries: Vec::new(),
         };
         assert_eq!(node.backplane.commit(commit).await, Ok(Committed::Lost));
         assert!(node.backplane.load(id).await.unwrap().is_none());
@@ -91,6 +94,7 @@ pub(crate) async fn a_new_call_needs_the_lists_as_they_were(lab: impl Lab) {
         call: call.into(),
         outbox: vec![incoming(CallId::random(), &user("bob"))],
         milestones: Vec::new(),
+        entries: Vec::new(),
     };
 
     // Somebody else has called the callee.
@@ -135,6 +139,7 @@ pub(crate) async fn a_request_is_carried_out_once(lab: impl Lab) {
             call: again().into(),
             outbox: vec![incoming(first.id, &user("bob"))],
             milestones: Vec::new(),
+            entries: Vec::new(),
         };
         assert_eq!(two.backplane.commit(commit).await, Ok(Committed::Repeated(first.id)));
     }
@@ -144,6 +149,7 @@ pub(crate) async fn a_request_is_carried_out_once(lab: impl Lab) {
         call: again().into(),
         outbox: Vec::new(),
         milestones: Vec::new(),
+        entries: Vec::new(),
     };
     assert_eq!(two.backplane.commit(commit).await, Ok(Committed::Repeated(first.id)), "also when it is over");
     assert_eq!(one.inbox(&user("bob")).await, []);
@@ -174,7 +180,9 @@ pub(crate) async fn nothing_of_a_lost_commit_is_done(lab: impl Lab) {
     ] {
         let outbox = vec![end_of(call.id, &alice), end_of(call.id, &bob)];
         assert_eq!(
-            node.backplane.commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new() }).await,
+            node.backplane
+                .commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new(), entries: Vec::new() })
+                .await,
             Ok(Committed::Lost)
         );
     }
@@ -196,8 +204,13 @@ pub(crate) async fn all_of_a_commit_is_done(lab: impl Lab) {
     let (alice, bob) = (user("alice"), user("bob"));
     let call = ringing(lab.now());
     let outbox = vec![incoming(call.id, &bob), end_of(call.id, &alice)];
-    let commit =
-        Commit { expected: node.expected_new(&call).await, call: call.clone().into(), outbox, milestones: Vec::new() };
+    let commit = Commit {
+        expected: node.expected_new(&call).await,
+        call: call.clone().into(),
+        outbox,
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
     assert_eq!(node.backplane.commit(commit).await, Ok(Committed::Done));
     assert!(node.backplane.load(call.id).await.unwrap().is_some());
     assert_eq!((node.live(&alice).await, node.live(&bob).await), (vec![call.id], vec![call.id]));

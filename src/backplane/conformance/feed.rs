@@ -16,6 +16,7 @@ impl TestNode {
             call: call.clone().into(),
             outbox: Vec::new(),
             milestones: Milestone::of(None, call, None),
+            entries: Vec::new(),
         };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
         self.version(call.id).await
@@ -28,6 +29,7 @@ impl TestNode {
             call: after.clone().into(),
             outbox: Vec::new(),
             milestones: Milestone::of(Some(before), after, Some(&by)),
+            entries: Vec::new(),
         };
         self.backplane.commit(commit).await.unwrap()
     }
@@ -114,6 +116,7 @@ pub(crate) async fn of_a_lost_change_nothing_is_told(lab: impl Lab) {
         call: late.clone().into(),
         outbox: Vec::new(),
         milestones: Milestone::of(Some(&call), &late, None),
+        entries: Vec::new(),
     };
     assert_eq!(node.backplane.commit(commit).await, Ok(Committed::Lost));
     assert_eq!(node.take_one(&lab, &call).await, [Turn::Started, Turn::Ended(Ending::NoAnswer)]);

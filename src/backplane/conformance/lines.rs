@@ -81,6 +81,7 @@ pub(crate) async fn a_commit_brings_its_messages_in_order(lab: impl Lab) {
         call: call.into(),
         outbox: outbox.clone(),
         milestones: Vec::new(),
+        entries: Vec::new(),
     };
     one.backplane.commit(commit).await.unwrap();
     for name in [&alice, &bob] {

@@ -8,8 +8,9 @@ use redis::{Cmd, RedisError};
 
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
-use crate::backplane::{FeedBounds, PUSH_TOKEN_TTL};
+use crate::backplane::{FeedBounds, PUSH_TOKEN_TTL, TimelineBounds};
 use crate::ids::PushTokenKind;
+use crate::timeline::ENTRIES_MAX;
 
 /// A script, ready to run.
 pub(super) struct Script {
@@ -81,7 +82,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time inbox publish append take_out feed],
+    commit [time inbox publish append take_out feed timeline],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -94,6 +95,8 @@ scripts! {
     live [live],
     /// One call.
     load [record],
+    /// Appends to timelines.
+    note [],
     /// What a new call is decided upon.
     prospect [live],
     /// Has a call wait to be told of.
@@ -106,6 +109,8 @@ scripts! {
     send [inbox publish],
     /// Calls of which something is to be told.
     take_untold [time],
+    /// The timeline of a call.
+    timeline [],
     /// Something was told of a call.
     told [time],
     /// Keeps the documented records of calls that go on.
@@ -119,10 +124,11 @@ scripts! {
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, feed, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, feed, timelines, .. } = retention;
+    let timelines = timelines.unwrap_or(TimelineBounds { calls: 0, ttl: Duration::ZERO });
     let feed = feed.unwrap_or(FeedBounds { calls: 0, ttl: Duration::ZERO });
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\nlocal FEED_CALLS, FEED_TTL = {}, {}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\nlocal FEED_CALLS, FEED_TTL = {}, {}\nlocal TIMELINE_CALLS, TIMELINE_TTL, TIMELINE_ENTRIES = {}, {}, {ENTRIES_MAX}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
@@ -132,6 +138,8 @@ fn constants(keys: &Keys, retention: &Retention) -> String {
         PushTokenKind::ALL.map(|kind| quoted(kind.key())).join(", "),
         feed.calls,
         millis(feed.ttl),
+        timelines.calls,
+        millis(timelines.ttl),
     )
 }
 

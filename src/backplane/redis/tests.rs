@@ -157,6 +157,7 @@ impl Lab for RedisLab {
             over_ttl: LIMITS.over_ttl,
             ring_timeout: Duration::from_secs(45),
             feed: Some(LIMITS.feed),
+            timelines: Some(LIMITS.timelines),
         };
         let config = self.server.config();
         let mut node = Redis::new(config, retention, self.clock, self.correction, receiver, Metrics::new());

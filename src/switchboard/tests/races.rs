@@ -11,7 +11,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::backplane::{
     Abandoned, Attached, Backed, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Due, Feed, Lines,
-    LiveCalls, Outgoing, Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Untold, Version,
+    LiveCalls, Outgoing, Position, Prospect, Registration, Renewed, Sent, Stored, Timelines, Unavailable, Untold,
+    Version,
 };
 use crate::call::Turn;
 use crate::clock::Timestamp;
@@ -20,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
+use crate::timeline::{Entry, Note};
 
 /// How many orders of events are tried; each seed is one.
 const ORDERS: u64 = 500;
@@ -177,6 +179,17 @@ impl Feed for Unhurried {
 
     async fn untold(&self) -> Result<Backed, Unavailable> {
         self.step().await.untold().await
+    }
+}
+
+#[async_trait]
+impl Timelines for Unhurried {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        self.step().await.note(notes).await
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        self.step().await.timeline(call).await
     }
 }
 

@@ -61,6 +61,7 @@ async fn a_record_of_a_later_form_is_left_alone() {
         call: over(call.clone()).into(),
         outbox: Vec::new(),
         milestones: Vec::new(),
+        entries: Vec::new(),
     };
     assert_eq!(two.backplane.commit(commit).await, Err(Unavailable));
     assert_eq!(record(&lab, call.id).await["state"], "parked");
