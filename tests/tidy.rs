@@ -329,9 +329,14 @@ fn the_list_of_metrics_is_as_the_server_has_them() {
 }
 
 #[test]
-fn the_readme_shows_proxies_and_coturn_as_they_are_tested() {
+fn the_readme_shows_what_stands_beside_as_it_is_tested() {
     let readme = read(&root().join("README.md"));
-    let shown = [("haproxy", "proxies/haproxy.cfg"), ("nginx", "proxies/nginx.conf"), ("ini", "turn/turnserver.conf")];
+    let shown = [
+        ("haproxy", "proxies/haproxy.cfg"),
+        ("nginx", "proxies/nginx.conf"),
+        ("ini", "turn/turnserver.conf"),
+        ("js", "webhooks/receiver.mjs"),
+    ];
     for (kind, file) in shown {
         let text = format!("```{kind}\n{}```\n", read(&root().join("tests/node").join(file)));
         assert!(readme.contains(&text), "README.md does not show tests/node/{file} as it is");

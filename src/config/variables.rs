@@ -277,7 +277,7 @@ const VARIABLES: &[Variable] = &[
     var(Push, "APNS_ENDPOINT", Chosen("that of `APNS_ENVIRONMENT`"), ServiceUrl, "Where messages for Apple's push service go; another address is that of a proxy of yours"),
     var(Push, "PUSH_SKIP_ONLINE", Value("false"), Flag, "`true` leaves out devices that are connected; a phone that has just lost its network still counts as connected"),
 
-    var(Webhooks, "WEBHOOK_URL", Unset, ReceiverUrl, "Where [webhooks](#webhooks) are posted; names that only this network knows are those without dots and those that end in `.svc` or `.cluster.local`"),
+    var(Webhooks, "WEBHOOK_URL", Unset, ReceiverUrl, "Where webhooks are posted; names that only this network knows are those without dots and those that end in `.svc` or `.cluster.local`"),
     var(Webhooks, "WEBHOOK_SECRET", Unset, Secret, "By what they are signed: `whsec_` and Base64, or any text without blanks; two, separated by a blank, while one is exchanged for the other"),
     var(Webhooks, "WEBHOOK_EVENTS", Chosen("all"), Choices(WEBHOOK_EVENTS), "Which of them are sent"),
 
