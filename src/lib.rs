@@ -12,13 +12,19 @@ pub mod clock;
 
 pub mod metrics;
 
+pub mod outbound;
+
 pub mod call;
+
+pub mod timeline;
 
 pub mod protocol;
 
 pub mod backplane;
 
 pub mod push;
+
+pub mod webhooks;
 
 pub mod switchboard;
 

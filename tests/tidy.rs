@@ -26,22 +26,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard",
             "telemetry",
             "turn",
+            "webhooks",
         ],
     ),
     ("cli", &["auth", "config"]),
-    ("config", &[]),
+    ("config", &["outbound"]),
     ("ids", &[]),
     ("clock", &[]),
     ("lifecycle", &[]),
     ("metrics", &[]),
+    ("outbound", &[]),
     ("listener", &["config", "lifecycle"]),
     ("telemetry", &["config"]),
-    ("auth", &["config"]),
+    ("auth", &["config", "outbound"]),
     ("call", &[]),
     ("protocol", &["call"]),
     ("backplane", &["call", "config", "metrics", "protocol"]),
-    ("push", &["call", "config"]),
+    ("push", &["call", "config", "outbound"]),
     ("turn", &["config"]),
+    ("webhooks", &["backplane", "call", "config", "metrics", "outbound"]),
     ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
     ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "turn"]),
@@ -58,7 +61,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
-    ("reqwest::", &["src/auth/key_server", "src/push"]),
+    ("reqwest::", &["src/outbound"]),
 ];
 
 /// Rooms that never name a path.
@@ -326,9 +329,14 @@ fn the_list_of_metrics_is_as_the_server_has_them() {
 }
 
 #[test]
-fn the_readme_shows_proxies_and_coturn_as_they_are_tested() {
+fn the_readme_shows_what_stands_beside_as_it_is_tested() {
     let readme = read(&root().join("README.md"));
-    let shown = [("haproxy", "proxies/haproxy.cfg"), ("nginx", "proxies/nginx.conf"), ("ini", "turn/turnserver.conf")];
+    let shown = [
+        ("haproxy", "proxies/haproxy.cfg"),
+        ("nginx", "proxies/nginx.conf"),
+        ("ini", "turn/turnserver.conf"),
+        ("js", "webhooks/receiver.mjs"),
+    ];
     for (kind, file) in shown {
         let text = format!("```{kind}\n{}```\n", read(&root().join("tests/node").join(file)));
         assert!(readme.contains(&text), "README.md does not show tests/node/{file} as it is");

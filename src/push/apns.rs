@@ -7,7 +7,6 @@ mod provider_token;
 mod reply;
 
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::ApnsConfig;
 use crate::ids::{PushToken, PushTokenKind};
+use crate::outbound::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use crate::push::connection::Connection;
 use crate::push::message::Fields;
 use crate::push::{Kind, Message, Outcome, Provider};

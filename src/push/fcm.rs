@@ -5,13 +5,13 @@ mod access;
 mod reply;
 
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::FcmConfig;
 use crate::ids::{PushToken, PushTokenKind};
+use crate::outbound::header::{AUTHORIZATION, HeaderMap};
 use crate::push::connection::Connection;
 use crate::push::message::Fields;
 use crate::push::{Kind, Message, Outcome, Provider};

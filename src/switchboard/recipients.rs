@@ -26,8 +26,12 @@ impl Known {
 impl Recipients for Known {
     async fn of(&self, user: &UserId) -> Result<Vec<Recipient>, Unknown> {
         let devices = self.backplane.devices(user).await.map_err(|_| Unknown)?;
-        let recipient =
-            |Device { id, is_connected, tokens, seen_at }| Recipient { device: id, is_connected, tokens, seen_at };
+        let recipient = |Device { id, is_connected, tokens, seen_at, node: _ }| Recipient {
+            device: id,
+            is_connected,
+            tokens,
+            seen_at,
+        };
         Ok(devices.into_iter().map(recipient).collect())
     }
 

@@ -92,6 +92,16 @@ fn push_on_two_nodes() {
 }
 
 #[test]
+fn webhooks() {
+    passes("webhooks.test.mjs");
+}
+
+#[test]
+fn webhooks_on_two_nodes() {
+    passes_on_two_nodes("webhooks.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }
