@@ -10,6 +10,8 @@ pub mod ids;
 
 pub mod clock;
 
+pub mod finding;
+
 pub mod metrics;
 
 pub mod call;
@@ -39,5 +41,7 @@ pub mod app;
 pub mod config;
 
 pub mod cli;
+
+pub mod doctor;
 
 pub mod telemetry;

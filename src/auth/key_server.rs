@@ -1,10 +1,10 @@
 //! The one request this room makes: fetches the key set of an identity provider, bounded in time and size.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::Algorithm;
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HeaderMap, HeaderName};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use url::{Host, Url};
@@ -22,6 +22,15 @@ pub(super) struct KeyServer {
     client: Client,
     url: Url,
     allowed: Vec<Algorithm>,
+}
+
+/// What was fetched.
+pub(super) struct Dated {
+    pub(super) keys: KeySet,
+    /// For how long they are good, if the server says so.
+    pub(super) lifetime: Option<Duration>,
+    /// When it answered, by its own clock.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// Why there are no keys. Says nothing of what was sent.
@@ -81,6 +90,14 @@ impl KeyServer {
     /// # Errors
     /// Why there are none.
     pub(super) async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
+        self.fetch_dated().await.map(|Dated { keys, lifetime, .. }| (keys, lifetime))
+    }
+
+    /// The same, with what the server says the time is.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn fetch_dated(&self) -> Result<Dated, FetchError> {
         let mut response = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await?;
         let status = response.status();
         if status.is_redirection() {
@@ -90,6 +107,7 @@ impl KeyServer {
             return Err(FetchError::Status(status));
         }
         let lifetime = lifetime(response.headers());
+        let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > BYTES_MAX {
@@ -97,7 +115,7 @@ impl KeyServer {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((KeySet::parse(&body, &self.allowed)?, lifetime))
+        Ok(Dated { keys: KeySet::parse(&body, &self.allowed)?, lifetime, date })
     }
 }
 
