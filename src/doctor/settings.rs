@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{BackplaneConfig, Config, Mode, RedisServers, TurnCredentials};
-use crate::finding::{Finding, spoken};
+use crate::finding::{Finding, Mark, spoken};
 
 /// Below this a secret may be guessed by trying.
 const SECRET_BYTES_MIN: usize = 16;
@@ -23,7 +23,9 @@ const KNOWN_SECRETS: &[&str] = &[
 /// What is to be said about settings that are valid.
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = vec![kind(config)];
-    findings.extend(config.warnings.iter().map(|warning| warned(warning)));
+    let is_told = findings[0].mark == Mark::Warning;
+    let warnings = config.warnings.iter().filter(|warning| !(is_told && warning.starts_with("NODE_ENV=")));
+    findings.extend(warnings.map(|warning| warned(warning)));
     findings.extend(secrets(config));
     findings.push(end(config));
     findings
@@ -115,7 +117,6 @@ fn end(config: &Config) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Mark;
 
     fn found<const N: usize>(vars: [(&str, &str); N]) -> Vec<Finding> {
         findings(&Config::from_vars(vars).unwrap())
@@ -147,7 +148,7 @@ mod tests {
             ("JWT_JWKS_URL", "https://id.example.org/keys"),
         ]);
         let (warnings, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.mark == Mark::Warning);
-        assert_eq!((warnings.len(), rest.len()), (10, 1), "{findings:?}");
+        assert_eq!((warnings.len(), rest.len()), (9, 1), "{findings:?}");
         let advice: Vec<_> = warnings.iter().map(|finding| finding.advice.as_deref().unwrap()).collect();
         for words in [
             "AUTH_REQUIRED=false away",

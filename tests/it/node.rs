@@ -127,6 +127,11 @@ fn proxy() {
 }
 
 #[test]
+fn doctor() {
+    passes("doctor.test.mjs");
+}
+
+#[test]
 fn connections() {
     passes("connections.test.mjs");
 }

@@ -71,7 +71,12 @@ impl Refused {
         } else if has(&["keys", "a key"]) {
             self.keys = true;
         } else if has(&["can't run this command", "NOPERM", "permissions", "ACL failure"]) {
-            self.commands.push(command.to_lowercase());
+            let narrow = match command {
+                "XINFO" => "xinfo|stream",
+                "SUBSCRIBE" => "subscribe +unsubscribe",
+                command => &command.to_lowercase(),
+            };
+            self.commands.push(narrow.to_owned());
         }
     }
 
@@ -81,7 +86,7 @@ impl Refused {
         if !self.commands.is_empty() {
             findings.push(Finding::problem(
                 SUBJECT,
-                format!("the user {user} may not run {}", self.commands.join(", ").to_uppercase()),
+                format!("the user {user} may not run {}", self.commands.join(", ").replace(" +", ", ").to_uppercase()),
                 format!("Run ACL SETUSER {user} +{}", self.commands.join(" +")),
             ));
         }
