@@ -219,6 +219,9 @@ impl Histogram {
     }
 
     /// Measures how long `work` takes that succeeds; one that fails is over sooner, or later, than it would have been.
+    ///
+    /// # Errors
+    /// Those of `work`.
     pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let stopwatch = Stopwatch::start();
         let done = work.await?;

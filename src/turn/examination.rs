@@ -2,6 +2,7 @@
 //! would get.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -13,6 +14,8 @@ use crate::turn::message::{Answer, Ask, Request, Signed};
 use crate::turn::url::{ServerUrl, Transport};
 use crate::turn::wire::{Lost, Wire};
 
+/// How long giving back a relay may take.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whose credentials are tried.
 const USER: &str = "doctor";
 
@@ -107,8 +110,9 @@ async fn allocate(server: &ServerUrl, credentials: &(String, String)) -> Result<
     }
     let took = spoken(stopwatch.elapsed());
     if answer.is_success {
-        // A relay that is not given back ends by itself after ten minutes.
-        let _ = wire.ask(&request(Ask::Release, signed.as_ref())?).await;
+        // One that is not given back ends by itself after ten minutes.
+        let release = request(Ask::Release, signed.as_ref())?;
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, wire.ask(&release)).await;
     }
     Ok(Allocated { answer, server: wire.address.ip(), is_open, took })
 }

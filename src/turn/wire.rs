@@ -17,7 +17,7 @@ use crate::turn::url::{ServerUrl, Transport};
 /// How long a name may take to be found, and a connection to be made.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// When a datagram is sent again, and at the end given up (RFC 8489, section 6.2.1, in short).
-const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1500)];
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_millis(1500)];
 /// How long an answer over a stream may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Answers have a few hundred bytes.
@@ -108,7 +108,7 @@ async fn open(url: &ServerUrl) -> Result<Wire, Lost> {
 
 /// Trusts the public authorities, as phones do, and those of this system.
 fn connector() -> TlsConnector {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

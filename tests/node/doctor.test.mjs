@@ -145,9 +145,12 @@ test('who may not come in, or may not do what is needed, is told so', async (t) 
   await hasProblem(redis.env, /^problem 127\.0\.0\.1:\d+: .*password.* -> Set REDIS_PASSWORD/);
 });
 
-test('a Redis that is not there is told with where it was looked for', async () => {
+test('a Redis that is not there is told with where it was looked for', async (t) => {
   const port = await freePort();
   await hasProblem({ REDIS_HOST: '127.0.0.1', REDIS_PORT: String(port) }, new RegExp(`^problem 127\\.0\\.0\\.1:${port}: .*refused.* -> Start Redis, or correct REDIS_URL, or REDIS_HOST and REDIS_PORT`));
+  const redis = await startRedis(t);
+  redis.pause();
+  await hasProblem(redis.env, /^problem 127\.0\.0\.1:\d+: .*no answer in time -> Check that REDIS_URL.* is right, that no firewall/);
   const sentinel = { REDIS_SENTINELS: `127.0.0.1:${port}`, REDIS_SENTINEL_MASTER: 'calls' };
   await hasProblem(sentinel, new RegExp(`^problem Sentinel 127\\.0\\.0\\.1:${port}: no answer: .* -> Start that Sentinel`));
 });

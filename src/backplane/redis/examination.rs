@@ -97,12 +97,19 @@ struct Examination<'a> {
 
 impl Examination<'_> {
     async fn findings(mut self) -> Vec<Finding> {
-        let mut findings = vec![self.latency().await];
+        let mut findings = match self.latency().await {
+            Ok(latency) => vec![latency],
+            // The other questions would take their time, and say no more.
+            Err(silent) => return vec![silent],
+        };
         let info: Result<String, _> = redis::cmd("INFO").query_async(&mut self.connection).await;
         match &info {
             Ok(text) => {
                 let info = checks::fields(text);
                 findings.extend(facts::from_info(&info));
+                if matches!(self.config.servers, RedisServers::Sentinel { .. }) {
+                    findings.extend(facts::heirs(&info));
+                }
                 findings.extend(facts::from_config(self.settings().await.as_ref()));
             }
             Err(error) => findings.push(Finding::problem(
@@ -118,16 +125,16 @@ impl Examination<'_> {
         findings
     }
 
-    async fn latency(&mut self) -> Finding {
+    async fn latency(&mut self) -> Result<Finding, Finding> {
         let mut times = Vec::with_capacity(PINGS);
         for _ in 0..PINGS {
             let stopwatch = Stopwatch::start();
             if let Err(error) = redis::cmd("PING").exec_async(&mut self.connection).await {
-                return facts::silent(&error);
+                return Err(facts::silent(&error));
             }
             times.push(stopwatch.elapsed());
         }
-        facts::latency(&mut times, self.config.timeout)
+        Ok(facts::latency(&mut times, self.config.timeout))
     }
 
     /// What stands in its configuration, if this user may see that.

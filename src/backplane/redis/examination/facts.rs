@@ -65,6 +65,14 @@ fn server(info: &Info<'_>) -> Finding {
     }
 }
 
+/// Whether Sentinels have anybody to make the next primary of.
+pub(super) fn heirs(info: &Info<'_>) -> Option<Finding> {
+    (number(info, "connected_slaves") == Some(0)).then(|| {
+        let found = "no replica is connected: if this Redis fails, Sentinels have nothing to fail over to";
+        Finding::warning("replicas", found, "Start a replica (replicaof in its redis.conf), or bring the lost one back")
+    })
+}
+
 fn eviction(info: &Info<'_>) -> Finding {
     const SUBJECT: &str = "maxmemory-policy";
     match text(info, "maxmemory_policy") {
@@ -225,7 +233,9 @@ mod tests {
     use super::*;
     use crate::finding::Mark;
 
-    const GOOD: &[(&str, &str)] = &[
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+
+    const GOOD: Fields<'_> = &[
         ("redis_version", "7.0.15"),
         ("role", "master"),
         ("connected_slaves", "1"),
@@ -240,7 +250,7 @@ mod tests {
     ];
 
     /// The finding about `subject`, of a good Redis that differs in `other`.
-    fn found(other: &[(&'static str, &'static str)], subject: &str) -> Finding {
+    fn found(other: Fields<'_>, subject: &str) -> Finding {
         let info: Info<'_> = GOOD.iter().chain(other).copied().collect();
         from_info(&info).into_iter().find(|finding| finding.subject == subject).unwrap()
     }
@@ -256,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_the_directive_that_mends_it() {
-        let cases: [(&[(&str, &str)], &str, Mark, &str); 10] = [
+        let cases: [(Fields<'_>, &str, Mark, &str); 10] = [
             (&[("redis_version", "6.0.16")], "server", Mark::Problem, "6.2"),
             (&[("cluster_enabled", "1")], "server", Mark::Problem, "cluster-enabled no"),
             (&[("role", "slave"), ("master_host", "a"), ("master_port", "7")], "server", Mark::Problem, "a:7"),
@@ -273,6 +283,13 @@ mod tests {
             assert_eq!(found.mark, mark, "{found:?}");
             assert!(found.advice.as_ref().is_some_and(|advice| advice.contains(words)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn sentinels_need_a_replica() {
+        let alone: Info<'_> = [("connected_slaves", "0")].into_iter().collect();
+        assert_eq!(heirs(&alone).unwrap().mark, Mark::Warning);
+        assert_eq!(heirs(&GOOD.iter().copied().collect()), None);
     }
 
     #[test]
