@@ -65,7 +65,7 @@ fn advice(why: &str, host: &str) -> String {
         ("THIRD_PARTY_AUTH_ERROR", "Upload the APNs key of the app in the Firebase console (Cloud Messaging)"),
         (
             "InvalidProviderToken",
-            "Set APNS_KEY_ID and APNS_TEAM_ID to those of the key in APNS_KEY_PATH, and let nobody revoke it",
+            "Set APNS_KEY_ID and APNS_TEAM_ID to those of the key in APNS_KEY_PATH, or make a new key if it was revoked",
         ),
         ("APNS_TOPIC", "Set APNS_TOPIC to the bundle id of the app, of the team that the key belongs to"),
         (
