@@ -53,13 +53,16 @@ fn main() -> ExitCode {
 /// Looks at everything a node needs. Exit code 1 says that something is broken.
 fn examine(config: &Config, json: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = match runtime {
-        Ok(runtime) => runtime.block_on(doctor::examine(config)),
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("switchboard: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let report = runtime.block_on(doctor::examine(config));
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
     println!("{}", if json { report.json() } else { report.text() });
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

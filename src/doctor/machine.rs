@@ -83,8 +83,13 @@ async fn ask(address: SocketAddr) -> Option<Ready> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.ok()?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await.ok()?;
+    ready(&answer)
+}
+
+/// What stands in an answer over HTTP, which may come in chunks.
+fn ready(answer: &str) -> Option<Ready> {
     let body = answer.split_once("\r\n\r\n")?.1;
-    serde_json::from_str(&body[body.find('{')?..=body.rfind('}')?]).ok()
+    serde_json::from_str(body.get(body.find('{')?..=body.rfind('}')?)?).ok()
 }
 
 fn in_use(name: &str, address: SocketAddr, ready: &Ready) -> Finding {
@@ -162,6 +167,14 @@ mod tests {
         assert_eq!(port("PORT", LOCALHOST, number).await, Finding::ok("PORT", format!("127.0.0.1:{number} is free")));
         assert_eq!(port("PORT", LOCALHOST, 0).await.mark, Mark::Absent);
         assert!(port("PORT", [192, 0, 2, 1].into(), number).await.advice.unwrap().contains("HOST"));
+    }
+
+    #[test]
+    fn only_what_a_node_says_is_understood() {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+        let is_node = |body: &str| ready(&format!("{head}{body}")).is_some();
+        assert!(is_node(r#"{"status":"ready"}"#) && is_node("12\r\n{\"status\":\"ready\"}\r\n0\r\n\r\n"));
+        assert!(!is_node("} {") && !is_node("{}") && !is_node("hello") && ready("SSH-2.0-x").is_none());
     }
 
     #[test]
