@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { test } from 'node:test';
 import { startCoturn } from './coturn.mjs';
-import { freePort } from './processes.mjs';
+import { certificate, freePort, temporaryFolder } from './processes.mjs';
 import { makeKey, startProvider } from './provider.mjs';
 import { apnsError, fcmError, startPushServices } from './push-services.mjs';
 import { SECRET, eventually, run, startNode, startRedis, startSentinels } from './support.mjs';
@@ -153,6 +153,19 @@ test('a Redis that is not there is told with where it was looked for', async (t)
   await hasProblem(redis.env, /^problem 127\.0\.0\.1:\d+: .*no answer in time -> Check that REDIS_URL.* is right, that no firewall/);
   const sentinel = { REDIS_SENTINELS: `127.0.0.1:${port}`, REDIS_SENTINEL_MASTER: 'calls' };
   await hasProblem(sentinel, new RegExp(`^problem Sentinel 127\\.0\\.0\\.1:${port}: no answer: .* -> Start that Sentinel`));
+});
+
+test('TLS that does not come about is told by its side', async (t) => {
+  const folder = temporaryFolder();
+  t.after(folder.remove);
+  const { cert, key } = certificate(folder.path);
+  const port = await freePort();
+  const files = [`tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, `tls-ca-cert-file ${cert}`, 'tls-auth-clients no'];
+  const redis = await startRedis(t, { config: files });
+  (await isGood({ REDIS_URL: `rediss://127.0.0.1:${port}`, REDIS_TLS_CA: cert })).has(/^ok 127\.0\.0\.1:\d+: connected with TLS/);
+  await hasProblem({ REDIS_URL: `rediss://127.0.0.1:${port}` }, /^problem 127\.0\.0\.1:\d+: .*certificate.* -> Set REDIS_TLS_CA to the authority/);
+  await hasProblem({ REDIS_URL: `redis://127.0.0.1:${port}` }, /^problem 127\.0\.0\.1:\d+: .* REDIS_TLS=true/);
+  await hasProblem({ REDIS_URL: `rediss://127.0.0.1:${redis.port}` }, /^problem 127\.0\.0\.1:\d+: .* that Redis speaks TLS there/);
 });
 
 test('each Sentinel is asked for the primary', async (t) => {
