@@ -15,7 +15,7 @@ mod redis;
 
 use async_trait::async_trait;
 
-pub use self::redis::{Redis, Retention};
+pub use self::redis::{Redis, Retention, examine as examine_redis};
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
 pub use metered::{Metered, MeteredReceiver};

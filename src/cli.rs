@@ -43,6 +43,15 @@ pub enum Command {
     MetricsDoc,
     /// Check the configuration, and print it without its secrets
     CheckConfig,
+    /// Check Redis, push services, TURN and whatever else a node needs, and say what to change
+    ///
+    /// Exit code 0 if nothing is broken (there may be warnings), 1 if something is, 2 if the configuration is not valid. It starts no node and
+    /// changes nothing.
+    Doctor {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Reads the command line. Prints and exits where it is wrong or asks for help or the version.
@@ -142,6 +151,8 @@ mod tests {
         assert_eq!(command(&[]).unwrap(), Command::Serve);
         assert_eq!(command(&["serve"]).unwrap(), Command::Serve);
         assert_eq!(command(&["check-config"]).unwrap(), Command::CheckConfig);
+        assert_eq!(command(&["doctor"]).unwrap(), Command::Doctor { json: false });
+        assert_eq!(command(&["doctor", "--json"]).unwrap(), Command::Doctor { json: true });
         let expires = Some(Duration::from_secs(604_800));
         assert_eq!(
             command(&["token", "--user", "alice", "--expires", "7d"]).unwrap(),

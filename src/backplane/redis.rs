@@ -17,6 +17,7 @@ mod checks;
 mod connection;
 mod deadlines;
 mod directory;
+mod examination;
 mod feed;
 mod keys;
 mod lines;
@@ -42,6 +43,8 @@ use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
 use crate::ids::NodeId;
 use crate::metrics::Metrics;
+
+pub use examination::examine;
 
 use cache::Cache;
 use channels::Wanted;

@@ -14,7 +14,7 @@ use crate::call::{CallType, CallerDisplay, Text};
 use crate::ids::{CallId, DeviceId, EventId, PushTokenKind, PushTokens, RequestId, UserId};
 use crate::protocol::event_name::EVENT_NAMES;
 use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
-use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
+use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, SignalFields, TokenFields};
 use crate::protocol::{Code, Media, Problem, SignalKind};
 
 /// Longest avatar, in characters: usually the address of a picture.
@@ -224,10 +224,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Packet<'a> {
 }
 
 /// The push tokens of a registration, whatever kinds there are.
-fn push_tokens(payload: Field<'_>) -> Result<PushTokens, Problem> {
-    let all: HashMap<Cow<'_, str>, &RawValue> = fields(payload, Problem::invalid_payload)?;
+fn push_tokens(fields: &HashMap<Cow<'_, str>, &RawValue>) -> Result<PushTokens, Problem> {
     let tokens = PushTokenKind::ALL.into_iter().map(|kind| {
-        let token = push_token(all.get(kind.field()).copied(), kind.field())?;
+        let token = push_token(fields.get(kind.field()).copied(), kind.field())?;
         Ok(token.map(|token| (kind, token)))
     });
     tokens.filter_map(Result::transpose).collect()
@@ -250,30 +249,27 @@ fn register(payload: Field<'_>) -> Result<ClientEvent, Problem> {
     if is_absent(payload) {
         return Err(Problem::registration_failed());
     }
-    let fields: RegisterFields<'_> = fields(payload, user_required)?;
-    let user = string(fields.user_id).ok_or_else(user_required)?;
+    // A map, as the names of the push tokens are those of their kinds.
+    let fields: HashMap<Cow<'_, str>, &RawValue> = fields(payload, user_required)?;
+    let field = |name: &str| fields.get(name).copied();
+    let user = string(field("userId")).ok_or_else(user_required)?;
     if user.is_empty() {
         return Err(user_required());
     }
     let user = UserId::parse(&user).ok_or_else(|| Problem::new(Code::E003, "Invalid user ID"))?;
-    let device = if is_absent(fields.device_id) {
-        None
-    } else {
-        let device = string(fields.device_id).and_then(|text| DeviceId::parse(&text));
-        Some(device.ok_or_else(|| Problem::invalid("deviceId"))?)
-    };
-    let last_event = if is_absent(fields.last_event_id) {
-        None
-    } else {
-        let id = fields.last_event_id.and_then(|raw| raw.get().parse().ok());
-        Some(EventId(id.ok_or_else(|| Problem::invalid("lastEventId"))?))
-    };
+    let device = field("deviceId").filter(|raw| !is_absent(Some(raw)));
+    let device = device.map(|raw| {
+        let device = string(Some(raw)).and_then(|text| DeviceId::parse(&text));
+        device.ok_or_else(|| Problem::invalid("deviceId"))
+    });
+    let last_event = field("lastEventId").filter(|raw| !is_absent(Some(raw)));
+    let last_event = last_event.map(|raw| raw.get().parse().map(EventId).map_err(|_| Problem::invalid("lastEventId")));
     Ok(ClientEvent::Register(Registration {
         user,
-        device,
-        platform: optional_text(fields.platform, "platform", Text::MAX_CHARS)?,
-        tokens: push_tokens(payload)?,
-        last_event,
+        device: device.transpose()?,
+        last_event: last_event.transpose()?,
+        platform: optional_text(field("platform"), "platform", Text::MAX_CHARS)?,
+        tokens: push_tokens(&fields)?,
     }))
 }
 

@@ -12,19 +12,6 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct RegisterFields<'a> {
-    #[serde(borrow)]
-    pub(super) user_id: Field<'a>,
-    #[serde(borrow)]
-    pub(super) device_id: Field<'a>,
-    #[serde(borrow)]
-    pub(super) platform: Field<'a>,
-    #[serde(borrow)]
-    pub(super) last_event_id: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 pub(super) struct InitiateFields<'a> {
     #[serde(borrow)]
     pub(super) callee_id: Field<'a>,

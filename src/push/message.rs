@@ -67,6 +67,15 @@ impl Message {
     }
 }
 
+impl Message {
+    /// One that is about no call, to see whether a service takes any: it is meant for a token that does not exist.
+    pub(super) fn trial(kind: Kind, now: Timestamp) -> Self {
+        let expires_at = now.plus(MISSED_TRIED_FOR);
+        let fields = Fields(vec![("type", "trial".into())]);
+        Self { kind, call: CallId::random(), fields, expires_at, tried_until: expires_at, attempts: 1 }
+    }
+}
+
 fn ring(call: &Call, until: Timestamp, status_token: String) -> Fields {
     Fields::of("incoming_call", call)
         .and("callerId", call.caller.user.as_str())

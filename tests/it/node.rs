@@ -137,6 +137,11 @@ fn proxy() {
 }
 
 #[test]
+fn doctor() {
+    passes("doctor.test.mjs");
+}
+
+#[test]
 fn connections() {
     passes("connections.test.mjs");
 }
