@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::api_doc;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{self, Config, parse_lifetime};
@@ -41,8 +42,33 @@ pub enum Command {
     /// Print `docs/metrics.md`
     #[command(hide = true)]
     MetricsDoc,
+    /// Print `docs/asyncapi.json` or `docs/openapi.json`
+    #[command(hide = true)]
+    ApiDoc {
+        /// Which of them
+        kind: ApiDoc,
+    },
     /// Check the configuration, and print it without its secrets
     CheckConfig,
+}
+
+/// A document about the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiDoc {
+    /// Events over Socket.IO
+    Asyncapi,
+    /// Endpoints of HTTP
+    Openapi,
+}
+
+impl ApiDoc {
+    /// Its text.
+    pub fn document(self) -> String {
+        match self {
+            Self::Asyncapi => api_doc::asyncapi(),
+            Self::Openapi => api_doc::openapi(),
+        }
+    }
 }
 
 /// Reads the command line. Prints and exits where it is wrong or asks for help or the version.

@@ -40,4 +40,6 @@ pub mod config;
 
 pub mod cli;
 
+pub mod api_doc;
+
 pub mod telemetry;

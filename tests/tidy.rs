@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turn",
         ],
     ),
-    ("cli", &["auth", "config"]),
+    ("cli", &["api_doc", "auth", "config"]),
+    ("api_doc", &["auth", "config", "http", "protocol", "socket", "turn"]),
     ("config", &[]),
     ("ids", &[]),
     ("clock", &[]),
@@ -323,6 +324,14 @@ fn variable_of(row: &str) -> Option<&str> {
 fn the_list_of_metrics_is_as_the_server_has_them() {
     let (written, wanted) = (read(&root().join("docs/metrics.md")), switchboard::metrics::document());
     assert!(written == wanted, "run `cargo run -q -- metrics-doc > docs/metrics.md`");
+}
+
+#[test]
+fn the_documents_of_the_interface_are_as_the_server_speaks() {
+    for (kind, wanted) in [("asyncapi", switchboard::api_doc::asyncapi()), ("openapi", switchboard::api_doc::openapi())] {
+        let file = format!("docs/{kind}.json");
+        assert!(read(&root().join(&file)) == wanted, "run `cargo run -q -- api-doc {kind} > {file}`");
+    }
 }
 
 #[test]

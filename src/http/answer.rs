@@ -4,12 +4,26 @@ use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-#[derive(Serialize)]
-struct Refusal<'a> {
+/// A refusal.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Refusal<'a> {
+    #[schemars(schema_with = "no")]
     success: bool,
+    /// For the developer of the client.
     error: &'a str,
+}
+
+/// `true`, as JSON Schema.
+pub(super) fn yes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "boolean", "const": true })
+}
+
+fn no(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "boolean", "const": false })
 }
 
 /// `body` as JSON.

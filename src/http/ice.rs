@@ -6,24 +6,81 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{json, refusal, yes};
+use super::endpoint::{Access, Answer, BEARER, NO_STORE, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
-use crate::ids::is_valid_id;
+use crate::ids::{is_valid_id, schema};
 use crate::turn::{ANONYMOUS, IceServer};
 
 /// When to ask again if the keys of the identity provider cannot be had.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-#[derive(Serialize)]
+/// What `RTCPeerConnection` takes.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "IceServers", deny_unknown_fields)]
 struct ServerList {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    /// STUN for everybody, TURN for whom a token names.
     ice_servers: Vec<IceServer>,
+    /// Seconds for which the credentials are good.
     ttl: u64,
+}
+
+const INVALID_USER: &str = "Invalid user ID";
+
+/// What is published of [`ice_servers`].
+pub(super) fn ice_servers_described() -> Operation {
+    let stun = serde_json::json!({ "urls": "stun:stun.l.google.com:19302" });
+    let turn =
+        serde_json::json!({ "urls": "turn:turn.example.org:3478", "username": "1769947200:alice", "credential": "…" });
+    let example = serde_json::json!({ "success": true, "iceServers": [stun, turn], "ttl": 86_400 });
+    // The first is that of no token, which is none here.
+    let [_, token_errors @ ..] = AuthError::REFUSALS;
+    let operation = Operation::new(
+        "iceServers",
+        "STUN for everybody, TURN with time-limited credentials for whom a token names.",
+        [
+            Answer::json::<ServerList>(StatusCode::OK, "What the sender may use.", example).not_stored(),
+            Answer::refusal(
+                StatusCode::BAD_REQUEST,
+                "Only with `ICE_SERVERS_PUBLIC=true`: `userId` is no id.",
+                [INVALID_USER],
+            ),
+            Answer::refusal(
+                StatusCode::UNAUTHORIZED,
+                "The token is wrong or too old.",
+                token_errors.map(|error| error.to_string()),
+            )
+            .wants_token(),
+            Answer::refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The key that the token is signed with cannot be fetched at present.",
+                [AuthError::Unavailable.to_string()],
+            )
+            .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    let query = |name, about, schema| Parameter { name, in_path: false, about, schema };
+    let parameters = vec![
+        query(
+            "region",
+            "One of `TURN_REGIONS`, in any case; another one is none.",
+            schemars::json_schema!({ "type": "string" }),
+        ),
+        query(
+            "userId",
+            "Only with `ICE_SERVERS_PUBLIC=true`: for whom the credentials are, where no token says it.",
+            schema::id(),
+        ),
+    ];
+    Operation { access: Access::MayHaveToken, parameters, ..operation }
 }
 
 /// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
@@ -43,7 +100,7 @@ pub(super) async fn ice_servers(
     };
     let ttl = state.ice_servers.ttl().as_secs();
     let mut response = json(StatusCode::OK, ServerList { success: true, ice_servers, ttl });
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     response
 }
 
@@ -63,10 +120,10 @@ impl IntoResponse for Refused {
             }
             Self::Token(error) => {
                 let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
                 response
             }
-            Self::UserId => refusal(StatusCode::BAD_REQUEST, "Invalid user ID"),
+            Self::UserId => refusal(StatusCode::BAD_REQUEST, INVALID_USER),
         }
     }
 }
