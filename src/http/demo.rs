@@ -107,7 +107,7 @@ impl Demo {
                 Answer::refusal(StatusCode::FORBIDDEN, "This server makes no tokens.", [NO_SECRET]),
             ],
         );
-        let body: Describe = |schemas| schemas.subschema_for::<TokenRequest>();
+        let body: Describe = SchemaGenerator::subschema_for::<TokenRequest>;
         Endpoint::post("/demo/token", token, Operation { body: Some(body), ..operation })
     }
 

@@ -142,7 +142,7 @@ impl Answer {
     /// JSON that looks like `T`.
     pub(super) fn json<T: JsonSchema>(status: StatusCode, about: &'static str, example: Value) -> Self {
         let content =
-            Content::Json { schema: |schemas| schemas.subschema_for::<T>(), narrowed: None, example: Some(example) };
+            Content::Json { schema: SchemaGenerator::subschema_for::<T>, narrowed: None, example: Some(example) };
         Self::new(status, about, content)
     }
 
@@ -154,7 +154,7 @@ impl Answer {
     ) -> Self {
         let errors: Vec<Cow<'_, str>> = errors.into_iter().map(Into::into).collect();
         let narrowed = Some(json!({ "properties": { "error": { "enum": errors } } }));
-        let schema: Describe = |schemas| schemas.subschema_for::<Refusal<'_>>();
+        let schema: Describe = SchemaGenerator::subschema_for::<Refusal<'_>>;
         Self::new(status, about, Content::Json { schema, narrowed, example: None })
     }
 

@@ -87,6 +87,7 @@ struct Info {
 /// What it has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the names on the wire")]
 struct Features {
     /// Pushes by Firebase Cloud Messaging.
     fcm: bool,

@@ -73,8 +73,20 @@ const SIGNAL: &[Code] = &[Code::E101, Code::E102, Code::E203, Code::E301, Code::
 
 /// Every request, in the order of [`EVENT_NAMES`](crate::protocol::EVENT_NAMES). `servers` is an example of what WebRTC takes.
 pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
-    let call_id = CALL.to_string();
-    let description = json!({ "type": "offer", "sdp": "v=0…" });
+    let mut requests = about_the_socket(servers);
+    requests.extend(requests_about_calls());
+    requests.push(Request {
+        about: "The time of the server. Without a callback the answer is the event `pong`.",
+        ..request("ping", of::<Unread>, of::<Pong>, shown(Pong::new(NOW)))
+    });
+    requests.push(Request {
+        about: "Nothing: it is ignored.",
+        ..request("pong", of::<Unread>, of::<Done>, shown(Done::new()))
+    });
+    requests
+}
+
+fn about_the_socket<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
     let [first, _] = registered();
     vec![
         Request {
@@ -84,16 +96,11 @@ pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
                 json!({ "userId": "alice", "deviceId": "alice-laptop", "lastEventId": NOW.0, "fcmToken": null }),
             ],
             refusals: REGISTER,
-            ..request(
-                "register",
-                |schemas| schemas.subschema_for::<RegisterFields<'_>>(),
-                |schemas| schemas.subschema_for::<Registered<'_>>(),
-                first,
-            )
+            ..request("register", of::<RegisterFields<'_>>, of::<Registered<'_>>, first)
         },
         Request {
             about: "Signs the device out: it does not ring any more.",
-            ..request("unregister", unread, |schemas| schemas.subschema_for::<Done>(), shown(Done::new()))
+            ..request("unregister", of::<Unread>, of::<Done>, shown(Done::new()))
         },
         Request {
             about: "Keeps the connection when its token expires.",
@@ -101,8 +108,8 @@ pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
             refusals: &[Code::E203, Code::E301, Code::E302],
             ..request(
                 "token_refresh",
-                |schemas| schemas.subschema_for::<TokenFields<'_>>(),
-                |schemas| schemas.subschema_for::<RefreshAck>(),
+                of::<TokenFields<'_>>,
+                of::<RefreshAck>,
                 shown(RefreshAck::new(Some(NOW.plus(Duration::from_secs(3600))))),
             )
         },
@@ -112,11 +119,18 @@ pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
             refusals: &[Code::E301],
             ..request(
                 "get_ice_servers",
-                |schemas| schemas.subschema_for::<IceFields<'_>>(),
-                |schemas| schemas.subschema_for::<IceServersAck<S>>(),
+                of::<IceFields<'_>>,
+                of::<IceServersAck<S>>,
                 shown(IceServersAck::new(servers, TTL)),
             )
         },
+    ]
+}
+
+fn requests_about_calls() -> Vec<Request> {
+    let call_id = CALL.to_string();
+    let description = json!({ "type": "offer", "sdp": "v=0…" });
+    vec![
         Request {
             about: "Calls somebody.",
             examples: vec![
@@ -125,8 +139,8 @@ pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
             refusals: &[Code::E003, Code::E005, Code::E301],
             ..request(
                 "call_initiate",
-                |schemas| schemas.subschema_for::<InitiateFields<'_>>(),
-                |schemas| schemas.subschema_for::<InitiateAck>(),
+                of::<InitiateFields<'_>>,
+                of::<InitiateAck>,
                 shown(InitiateAck::new(CALL, CallType::Video, Reachability::Online)),
             )
         },
@@ -134,46 +148,23 @@ pub fn requests<S: JsonSchema + Serialize>(servers: S) -> Vec<Request> {
             about: "Answers a call that rings.",
             examples: vec![json!({ "callId": call_id })],
             refusals: ANSWER,
-            ..request(
-                "call_accept",
-                |schemas| schemas.subschema_for::<AcceptFields<'_>>(),
-                |schemas| schemas.subschema_for::<CallAnswered>(),
-                shown(CallAnswered::new(CALL)),
-            )
+            ..request("call_accept", of::<AcceptFields<'_>>, of::<CallAnswered>, shown(CallAnswered::new(CALL)))
         },
         Request {
             about: "Declines a call that rings.",
             examples: vec![json!({ "callId": call_id, "reason": "busy" })],
             refusals: ANSWER,
-            ..request(
-                "call_reject",
-                |schemas| schemas.subschema_for::<RejectFields<'_>>(),
-                |schemas| schemas.subschema_for::<CallAck<'_>>(),
-                shown(CallAck::rejected(&call_id)),
-            )
+            ..request("call_reject", of::<RejectFields<'_>>, of::<CallAck<'_>>, shown(CallAck::rejected(&call_id)))
         },
         Request {
             about: "Ends a call that rings or was answered. One that is over or unknown is no error.",
             examples: vec![json!({ "callId": call_id, "reason": "user_ended" })],
             refusals: &[Code::E203, Code::E301, Code::E302],
-            ..request(
-                "call_end",
-                |schemas| schemas.subschema_for::<EndFields<'_>>(),
-                |schemas| schemas.subschema_for::<CallAck<'_>>(),
-                shown(CallAck::ended(&call_id)),
-            )
+            ..request("call_end", of::<EndFields<'_>>, of::<CallAck<'_>>, shown(CallAck::ended(&call_id)))
         },
         signal("sdp_offer", SignalKind::Offer, json!({ "callId": call_id, "to": "bob", "sdp": description })),
         signal("sdp_answer", SignalKind::Answer, json!({ "callId": call_id, "to": "alice", "sdp": "v=0…" })),
         signal("ice_candidate", SignalKind::Candidate, json!({ "callId": call_id, "to": "bob", "candidate": null })),
-        Request {
-            about: "The time of the server. Without a callback the answer is the event `pong`.",
-            ..request("ping", unread, |schemas| schemas.subschema_for::<Pong>(), shown(Pong::new(NOW)))
-        },
-        Request {
-            about: "Nothing: it is ignored.",
-            ..request("pong", unread, |schemas| schemas.subschema_for::<Done>(), shown(Done::new()))
-        },
     ]
 }
 
@@ -183,7 +174,7 @@ pub fn told<S: JsonSchema + Serialize>(servers: S) -> Vec<Told> {
     let mut told = vec![
         event(
             "registered",
-            |schemas| schemas.subschema_for::<Registered<'_>>(),
+            of::<Registered<'_>>,
             "To the socket, after `register` and before anything that was missed.",
             registered().into(),
         ),
@@ -191,7 +182,7 @@ pub fn told<S: JsonSchema + Serialize>(servers: S) -> Vec<Told> {
             problems: [REGISTER, &ALWAYS].concat(),
             ..event(
                 "registration_error",
-                |schemas| schemas.subschema_for::<Problem>(),
+                of::<Problem>,
                 "To the socket: `register` was refused.",
                 problems(&[Problem::not_yourself(), Problem::unavailable()]),
             )
@@ -201,7 +192,7 @@ pub fn told<S: JsonSchema + Serialize>(servers: S) -> Vec<Told> {
     told.extend([
         event(
             "ice_servers",
-            |schemas| schemas.subschema_for::<FreshIceServers<S>>(),
+            of::<FreshIceServers<S>>,
             "To both devices of an accepted call, in time before the TURN credentials they have expire. It has no `eventId`, and \
              is not kept.",
             vec![shown(FreshIceServers::new(servers, TTL))],
@@ -210,7 +201,7 @@ pub fn told<S: JsonSchema + Serialize>(servers: S) -> Vec<Told> {
             problems: vec![Code::E004, Code::E005, Code::E303, Code::E501, Code::E502],
             ..event(
                 "error",
-                |schemas| schemas.subschema_for::<Problem>(),
+                of::<Problem>,
                 "To the socket, before the server closes it: E004, E005, E303. Also, once a second at most, when requests \
                  without callback are refused: E303, E501, E502.",
                 problems(&[Problem::replaced(), Problem::token_expired(), Problem::timed_out()]),
@@ -218,7 +209,7 @@ pub fn told<S: JsonSchema + Serialize>(servers: S) -> Vec<Told> {
         },
         event(
             "pong",
-            |schemas| schemas.subschema_for::<Pong>(),
+            of::<Pong>,
             "To the socket, after `ping` without callback.",
             vec![shown(Pong::new(NOW))],
         ),
@@ -238,42 +229,42 @@ fn about_calls() -> [Told; 9] {
     let display = CallerDisplay { name: Text::parse("Alice"), avatar: None };
     let incoming = Event::Incoming { caller: alice.clone(), display, call_type: CallType::Video };
     let ended = |ended_by, reason| notice(Event::Ended { ended_by, reason });
-    let description: Describe = |schemas| schemas.subschema_for::<Description<'_>>();
+    let description: Describe = of::<Description<'_>>;
     let other = "To the other device of the call, as it was sent.";
     [
         event(
             "incoming_call",
-            |schemas| schemas.subschema_for::<Incoming<'_>>(),
+            of::<Incoming<'_>>,
             "To every device of the callee: it rings. Again when a device registers while it rings.",
             vec![notice(incoming)],
         ),
         event(
             "call_accept",
-            |schemas| schemas.subschema_for::<Accepted<'_>>(),
+            of::<Accepted<'_>>,
             "To the device that calls: answered.",
             vec![notice(Event::Accepted { callee: bob.clone() })],
         ),
         event(
             "call_reject",
-            |schemas| schemas.subschema_for::<Rejected<'_>>(),
+            of::<Rejected<'_>>,
             "To the device that calls: declined, or the callee is busy.",
             vec![notice(Event::Rejected { callee: bob.clone(), reason: None })],
         ),
         event(
             "call_cancelled",
-            |schemas| schemas.subschema_for::<Cancelled>(),
+            of::<Cancelled>,
             "To the other devices of the callee: one has answered, declined or hung up.",
             vec![notice(Event::Cancelled(Elsewhere::Answered)), notice(Event::Cancelled(Elsewhere::Declined))],
         ),
         event(
             "call_timeout",
-            |schemas| schemas.subschema_for::<TimedOut>(),
+            of::<TimedOut>,
             "To the device that calls and to every device of the callee: nobody has answered in time.",
             vec![notice(Event::NoAnswer), notice(Event::Missed)],
         ),
         event(
             "call_end",
-            |schemas| schemas.subschema_for::<Ended<'_>>(),
+            of::<Ended<'_>>,
             "Over. While it rings to every device of the callee if the caller ends, to the device that calls if the callee \
              ends; later to the other device of the call; to both sides with `connection_lost` and `max_duration`.",
             vec![ended(Some(bob), EndReason::HungUp(None)), ended(None, EndReason::MaxDuration)],
@@ -285,12 +276,7 @@ fn about_calls() -> [Told; 9] {
             vec![said(SignalKind::Offer, json!({ "type": "offer", "sdp": "v=0…" }))],
         ),
         event("sdp_answer", description, other, vec![said(SignalKind::Answer, json!("v=0…"))]),
-        event(
-            "ice_candidate",
-            |schemas| schemas.subschema_for::<Candidate<'_>>(),
-            other,
-            vec![said(SignalKind::Candidate, Value::Null)],
-        ),
+        event("ice_candidate", of::<Candidate<'_>>, other, vec![said(SignalKind::Candidate, Value::Null)]),
     ]
 }
 
@@ -299,17 +285,13 @@ fn request(name: &'static str, payload: Describe, answer: Describe, answered: Va
 }
 
 fn signal(name: &'static str, kind: SignalKind, example: Value) -> Request {
-    let payload: Describe = if kind.is_description() {
-        |schemas| schemas.subschema_for::<DescriptionFields<'_>>()
-    } else {
-        |schemas| schemas.subschema_for::<CandidateFields<'_>>()
-    };
+    let payload: Describe = if kind.is_description() { of::<DescriptionFields<'_>> } else { of::<CandidateFields<'_>> };
     Request {
         about: "To the other device of an accepted call. Success means that it was accepted for delivery, not that it has arrived.",
         examples: vec![example],
         media: Some(kind),
         refusals: SIGNAL,
-        ..request(name, payload, |schemas| schemas.subschema_for::<Said>(), shown(Said::of(kind)))
+        ..request(name, payload, of::<Said>, shown(Said::of(kind)))
     }
 }
 
@@ -317,8 +299,8 @@ fn event(name: &'static str, payload: Describe, about: &'static str, examples: V
     Told { name, about, payload, examples, problems: vec![] }
 }
 
-fn unread(schemas: &mut SchemaGenerator) -> Schema {
-    schemas.subschema_for::<Unread>()
+fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
 }
 
 fn registered() -> [Value; 2] {

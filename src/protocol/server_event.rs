@@ -98,6 +98,7 @@ pub struct Rejected<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CallEndEvent", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Ended<'a> {
     #[schemars(schema_with = "schemas::call_id")]
     call_id: String,
@@ -168,6 +169,7 @@ pub struct Description<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CandidateEvent", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Candidate<'a> {
     #[schemars(schema_with = "schemas::call_id")]
     call_id: String,
