@@ -168,12 +168,14 @@ mod tests {
         assert_eq!(command(&[]).unwrap(), Command::Serve);
         assert_eq!(command(&["serve"]).unwrap(), Command::Serve);
         assert_eq!(command(&["check-config"]).unwrap(), Command::CheckConfig);
+        let kind = ApiDoc::Openapi;
+        assert_eq!(command(&["api-doc", "openapi"]).unwrap(), Command::ApiDoc { kind });
         let expires = Some(Duration::from_secs(604_800));
         assert_eq!(
             command(&["token", "--user", "alice", "--expires", "7d"]).unwrap(),
             Command::Token { user: alice(), expires }
         );
-        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["--port", "1"]] {
+        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["api-doc"], &["--port", "1"]] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
     }

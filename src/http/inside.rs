@@ -40,7 +40,11 @@ fn endpoints(exposition: Arc<Exposition>, readiness: Readiness) -> Vec<Endpoint<
 fn metrics_endpoint(exposition: Arc<Exposition>) -> Endpoint<()> {
     let content = Content::Other(Exposition::CONTENT_TYPE);
     let answer = Answer::new(StatusCode::OK, "All of `docs/metrics.md`, as Prometheus reads it.", content);
-    let operation = Operation::new("metrics", "The metrics of this node.", [answer]);
+    let operation = Operation::new(
+        "metrics",
+        "The metrics of this node. With `METRICS_PUBLIC=true` also on the public port.",
+        [answer],
+    );
     Endpoint::get("/metrics", move || async move { text(&exposition) }, operation)
 }
 

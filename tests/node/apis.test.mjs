@@ -6,11 +6,11 @@ import { after, before, describe, test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import Ajv from 'ajv';
 import addFormats from 'ajv-formats';
-import { EVENTS, REQUESTS, answers, ask, asyncapi, couple, heard, listener, maySend, openapi, payloadOf, resolved, unexpected } from './documents.mjs';
+import { EVENTS, REQUESTS, answers, ask, asyncapi, couple, heard, listener, mayBeRefusedWith, mayConnectWith, maySend, openapi, payloadOf, resolved, unexpected } from './documents.mjs';
 import { insideOf } from './metrics.mjs';
 import { freePort } from './processes.mjs';
 import { makeKey } from './provider.mjs';
-import { NO_RATE_LIMITS, eventually, ring, seconds, startNode, startServer, talk, tokenOf, unique } from './support.mjs';
+import { NO_RATE_LIMITS, eventually, refusal, ring, seconds, startNode, startServer, talk, tokenOf, unique } from './support.mjs';
 
 const require = createRequire(import.meta.url);
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -199,6 +199,31 @@ describe('what the document refuses the server refuses, and the other way round'
 // ------------------------------------------------------------------------------------------------------- what the server says
 
 describe('real traffic', () => {
+  test('who may not come in', async (t) => {
+    const strict = await startServer({ MAX_CONNECTIONS_PER_USER: '1' });
+    t.after(() => strict.stop());
+    const url = strict.nodes[0].url;
+    const told = new Set();
+    const meet = async (options, to = url) => {
+      const error = await refusal(t, { url: to }, options);
+      assert.ok(mayBeRefusedWith(error), error.message);
+      told.add(error.message);
+    };
+    // What is no token is refused, and what the document has no place for is no token.
+    for (const token of [7, true, {}, ['a'], 'x'.repeat(8193), 'x', '', null, undefined]) {
+      assert.equal(mayConnectWith(JSON.parse(JSON.stringify({ token }))), token == null || (typeof token === 'string' && token.length <= 8192));
+      await meet({ auth: { token } });
+    }
+    assert.ok(mayConnectWith(null) && !mayConnectWith('token') && !mayConnectWith(7));
+    await meet({ auth: { token: tokenOf('alice', { exp: 1 }) } });
+    await meet({ auth: { token: tokenOf('alice', { nbf: seconds() + 3600 }) } });
+    await meet({ user: 'alice' }, `${url}/other`);
+    const { user } = await listener(t, { url });
+    await meet({ user });
+    const known = asyncapi.channels.acks.messages.connect_error.payload.properties.message.enum;
+    assert.deepEqual([...told].sort(), [...known].sort());
+  });
+
   test('calls from their beginning to their end, and everything that is no call', async (t) => {
     const [alice, bob] = await couple(t, server);
     const other = await listener(t, server, { user: bob.user });

@@ -40,6 +40,10 @@ export const resolved = (schema) =>
 const message = (channel, key) => ofAsyncapi('channels', channel, 'messages', key, 'payload');
 /** Whether the document has this for a payload of the request `name`. */
 export const maySend = (name, payload) => message('namespace', `${name}.request`)(payload);
+/** Whether the document has this for the `auth` of a handshake. */
+export const mayConnectWith = (auth) => message('namespace', 'connect')(auth);
+/** Whether the document has this for a CONNECT_ERROR. */
+export const mayBeRefusedWith = ({ message: text }) => message('acks', 'connect_error')({ message: text });
 /** The payload of the request `name`, as a schema. */
 export const payloadOf = (name) => resolved(asyncapi.channels.namespace.messages[`${name}.request`].payload);
 
