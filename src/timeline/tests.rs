@@ -181,6 +181,7 @@ fn every_entry_is_read_back() {
         What::StatusAsked { user: None, status: "ringing".into() },
         What::StatusAsked { user: Some("bob".into()), status: "ringing".into() },
         What::Registered { by: b1() },
+        What::Refused { by: b1(), asked: "call_accept".into(), why: "x".into() },
         What::Away { by: b1() },
         What::Unknown,
     ];
