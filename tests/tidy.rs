@@ -25,10 +25,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "socket",
             "switchboard",
             "telemetry",
+            "timeline",
             "turn",
         ],
     ),
-    ("cli", &["auth", "config"]),
+    ("cli", &["auth", "config", "timeline"]),
     ("config", &[]),
     ("ids", &[]),
     ("clock", &[]),
@@ -38,13 +39,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("auth", &["config"]),
     ("call", &[]),
+    ("timeline", &["call"]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "metrics", "protocol"]),
-    ("push", &["call", "config"]),
+    ("backplane", &["call", "config", "metrics", "protocol", "timeline"]),
+    ("push", &["call", "config", "timeline"]),
     ("turn", &["config"]),
-    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push"]),
+    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "timeline"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
-    ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "turn"]),
+    ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "timeline", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 
@@ -58,7 +60,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
-    ("reqwest::", &["src/auth/key_server", "src/push"]),
+    ("reqwest::", &["src/auth/key_server", "src/cli/call.rs", "src/push"]),
 ];
 
 /// Rooms that never name a path.
