@@ -65,7 +65,13 @@ fn every_turn_says_when_and_by_whom() {
         ),
         (vec![accepted(), (8, end(by("bob/b1")))], ended(Ending::HungUp, 8, Some("bob/b1"), false)),
         (
-            vec![accepted(), (9, away("alice/a1")), (10, away("bob/b1")), (11, back("alice/a1")), (60_010, Command::Expire)],
+            vec![
+                accepted(),
+                (9, away("alice/a1")),
+                (10, away("bob/b1")),
+                (11, back("alice/a1")),
+                (60_010, Command::Expire),
+            ],
             ended(Ending::ConnectionLost, 60_010, Some("bob/b1"), false),
         ),
         (vec![accepted(), (3_600_005, Command::Expire)], ended(Ending::MaxDuration, 3_600_005, None, false)),
