@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
+
 use crate::backplane::Receiver;
 use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
@@ -63,7 +65,8 @@ pub struct Retention {
 
 /// One node's part of the backplane.
 pub struct Redis {
-    config: RedisConfig,
+    /// Who the node is to Redis may change; the rest stays.
+    config: RwLock<RedisConfig>,
     retention: Retention,
     keys: Keys,
     node: NodeId,
@@ -98,7 +101,7 @@ impl Redis {
             scripts: Scripts::new(&keys, &retention),
             keys,
             link: Link::new(config.timeout),
-            config,
+            config: RwLock::new(config),
             retention,
             nodes: Nodes::new(&node),
             node,
@@ -111,6 +114,14 @@ impl Redis {
             deadlines: Deadlines::default(),
             changes: AtomicU64::new(0),
         })
+    }
+
+    /// Shows the user and the password of `config`, which is otherwise the same, with every connection that is made from here on.
+    pub fn set_credentials(&self, config: &RedisConfig) {
+        *self.config.write() = config.clone();
+        if let Some(connection) = self.link.current() {
+            connection.set_credentials(address::credentials(config));
+        }
     }
 
     /// Whether Redis can be reached.
