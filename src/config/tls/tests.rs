@@ -41,7 +41,7 @@ fn certificates_of_the_usual_kinds_are_taken() {
         let identity = config.server.tls.clone().unwrap();
         assert_eq!(identity.key.cert.len(), 1, "{kind}");
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-        assert!(!format!("{config:?}").contains("PRIVATE"));
+        assert!(!format!("{config:?}").contains("PRIVATE KEY"));
     }
 }
 
@@ -73,6 +73,8 @@ fn what_does_not_fit_is_told_apart() {
     fs::write(one.path().join("broken"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert_eq!(error((&one, "broken"), (&one, KEY)), "TLS_CERT: names a file whose first certificate is none");
     run(&one, &format!("openssl pkcs8 -topk8 -in {KEY} -passout pass:hunter2 -out locked.pem"));
+    run(&one, &format!("openssl req -new -key {KEY} -subj /CN=x | openssl x509 -req -signkey {KEY} -set_serial 1 -out v1.pem"));
+    assert!(error((&one, "v1.pem"), (&one, KEY)).contains("version 3"));
     assert!(error((&one, CERTIFICATE), (&one, "locked.pem")).contains("has no password"));
 }
 
@@ -96,7 +98,7 @@ fn a_certificate_that_has_expired_stops_the_start_and_one_that_will_soon_is_told
         &expired,
         &format!(
             "mkdir ca && touch ca/index && echo 01 > ca/serial && openssl req -new -key {KEY} -subj /CN=localhost -out request.pem && \
-             printf '[ca]\\ndefault_ca=x\\n[x]\\ndatabase=ca/index\\nserial=ca/serial\\nnew_certs_dir=ca\\ndefault_md=sha256\\npolicy=p\\n[p]\\ncommonName=supplied\\n' > ca.cnf && \
+             printf '[ca]\\ndefault_ca=x\\n[x]\\ndatabase=ca/index\\nserial=ca/serial\\nnew_certs_dir=ca\\ndefault_md=sha256\\npolicy=p\\nx509_extensions=v3\\n[p]\\ncommonName=supplied\\n[v3]\\nbasicConstraints=CA:FALSE\\n' > ca.cnf && \
              openssl ca -batch -config ca.cnf -selfsign -keyfile {KEY} -in request.pem -startdate 20200101000000Z -enddate 20210101000000Z -notext -out expired.pem"
         ),
     );
