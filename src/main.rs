@@ -32,9 +32,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve | Command::MetricsDoc => {
-            hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups))
-        }
+        Command::Serve | Command::MetricsDoc => hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups)),
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");

@@ -189,8 +189,7 @@ mod tests {
     #[test]
     fn another_level_counts_from_then_on() {
         let console = Console::default();
-        let (subscriber, guard) =
-            subscriber(&config(Level::INFO, LogFormat::Text), console.clone(), false).unwrap();
+        let (subscriber, guard) = subscriber(&config(Level::INFO, LogFormat::Text), console.clone(), false).unwrap();
         let level = guard.level();
         tracing::subscriber::with_default(subscriber, || {
             let log = || {

@@ -43,9 +43,10 @@ impl Inside {
     ) -> io::Result<Option<Self>> {
         let Some(port) = config.server.metrics_port else { return Ok(None) };
         let address = SocketAddr::new(config.server.host, port);
-        let listener = Listener::bind(address, ConnectionLimit::new(MAX_CONNECTIONS), None, clock).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
-        })?;
+        let listener =
+            Listener::bind(address, ConnectionLimit::new(MAX_CONNECTIONS), None, clock).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
+            })?;
         let site = Arc::new(Site(http::inside(exposition.clone(), readiness.clone())));
         Ok(Some(Self { address: listener.address()?, listener, site }))
     }

@@ -1,5 +1,5 @@
-//! The configuration once more, while the node runs: at SIGHUP all of it, and by itself the files of secrets and certificates when they
-//! change. What can be taken over is; what cannot is said.
+//! The configuration once more, while the node runs: at SIGHUP all of it, and by itself the files that were named when they change. What
+//! can be taken over is; what cannot is said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,9 @@ pub(super) struct Reloading {
     parts: Parts,
     /// What the node goes by.
     effective: Arc<Config>,
-    /// What was said last to need a restart.
+    /// What was said last to need a restart, and to be wrong.
     told: Vec<Change>,
+    told_wrong: Option<ConfigErrors>,
     /// The files as they were when they were last acted upon, and when they were last looked at.
     acted_on: Option<Look>,
     seen: Option<Look>,
@@ -50,7 +51,7 @@ impl Reloading {
     /// Of a node that was built by `config`.
     pub(super) fn new(config: &Config, parts: Parts) -> Self {
         let effective = Arc::new(config.clone());
-        let reloading = Self { parts, effective, told: Vec::new(), acted_on: None, seen: None };
+        let reloading = Self { parts, effective, told: Vec::new(), told_wrong: None, acted_on: None, seen: None };
         reloading.note_read();
         reloading
     }
@@ -100,14 +101,9 @@ impl Reloading {
     fn consider(&mut self, read: Result<Config, ConfigErrors>, is_asked: bool, level: &LogLevel) {
         let newer = match read {
             Ok(newer) => newer,
-            Err(errors) => {
-                self.parts.metrics.config_reloads.inc(Reload::Invalid);
-                for problem in &errors.0 {
-                    tracing::error!(%problem, "the configuration is not valid; nothing of it is taken over");
-                }
-                return;
-            }
+            Err(errors) => return self.tell_wrong(errors, is_asked),
         };
+        self.told_wrong = None;
         let changes = self.effective.changes(&newer);
         let before = self.effective.clone();
         let mut effective = (*before).clone();
@@ -124,6 +120,17 @@ impl Reloading {
             self.parts.metrics.config_reloads.inc(outcome);
             self.note_read();
         }
+    }
+
+    fn tell_wrong(&mut self, errors: ConfigErrors, is_asked: bool) {
+        if !is_asked && self.told_wrong.as_ref() == Some(&errors) {
+            return;
+        }
+        self.parts.metrics.config_reloads.inc(Reload::Invalid);
+        for problem in &errors.0 {
+            tracing::error!(%problem, "the configuration is not valid; nothing of it is taken over");
+        }
+        self.told_wrong = Some(errors);
     }
 
     fn tell(&mut self, before: &Config, newer: &Config, hot: &[Change], cold: Vec<Change>, is_asked: bool) {

@@ -52,7 +52,10 @@ impl CallTokens {
     /// A token for a call that rings until then.
     pub fn mint(&self, call: CallId, rings_until: Timestamp) -> String {
         let expiry = rings_until.plus(VALID_AFTER_RINGING).0.div_ceil(1000);
-        format!("{expiry}.{}", URL_SAFE_NO_PAD.encode(signing(&self.keys.read().present, call, expiry).finalize().into_bytes()))
+        format!(
+            "{expiry}.{}",
+            URL_SAFE_NO_PAD.encode(signing(&self.keys.read().present, call, expiry).finalize().into_bytes())
+        )
     }
 
     /// Whether `token` lets its holder ask about `call`.

@@ -63,7 +63,8 @@ impl Secrets {
     /// The claims of `token`, if one of the secrets has signed it.
     pub(super) fn claims(&self, token: &str) -> Result<Claims, AuthError> {
         let keys = self.keys.read();
-        let signed = keys.good_at(self.clock.now()).find_map(|keys| decode(token, &keys.decoding_key, &self.validation).ok());
+        let signed =
+            keys.good_at(self.clock.now()).find_map(|keys| decode(token, &keys.decoding_key, &self.validation).ok());
         let why = "it is signed with another secret, or by an algorithm that is not allowed";
         Ok(signed.ok_or_else(|| invalid(why))?.claims)
     }

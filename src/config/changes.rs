@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::file::{FileError, text_of};
 use super::secret_files::Kept;
+use super::source::{self, NAMED_BY};
 use super::variables::{Variable, variables};
 use super::{
-    BackplaneConfig, Config, ConfigErrors, IceConfig, Problem, RedisConfig, RedisServers, Setting, TurnCredentials, read,
+    BackplaneConfig, Config, ConfigErrors, IceConfig, Problem, RedisConfig, RedisServers, Setting, TurnCredentials,
+    read,
 };
 
 /// Variables whose file is read at the start, and only then.
@@ -94,18 +96,25 @@ impl fmt::Display for Change {
 }
 
 impl Config {
-    /// Looks at the files of secrets and certificates. Blocks.
+    /// Looks at the files of secrets and certificates, and at that of settings if it has been named. Blocks.
     pub fn look(&self) -> Look {
         Look(self.origin.watched.iter().map(fingerprint).collect())
     }
 
-    /// The same settings with what those files hold at present; a file that gives nothing leaves what was there, and is in [`Config::stale`].
+    /// What those files make of the configuration at present; one that gives nothing leaves what was there, and is in [`Config::stale`].
     /// Blocks.
     ///
     /// # Errors
     /// Every problem found, at once.
     pub fn with_files_again(&self) -> Result<Self, ConfigErrors> {
-        read::config(self.origin.vars.clone(), Some(self))
+        let (vars, unread) = match self.origin.given.get(NAMED_BY).map(|_| source::read()) {
+            Some(Ok(vars)) => (Arc::new(vars), Vec::new()),
+            Some(Err(errors)) => (self.origin.vars.clone(), errors.0),
+            None => (self.origin.vars.clone(), Vec::new()),
+        };
+        let mut config = read::config(vars, Some(self))?;
+        config.origin.stale.extend(unread);
+        Ok(config)
     }
 
     /// The files that gave nothing when they were read again.
@@ -165,7 +174,9 @@ impl Config {
                 Some(value) => self.origin.given.insert((*name).to_owned(), value.clone()),
                 None => self.origin.given.remove(*name),
             };
-            for (setting, newer) in self.settings.iter_mut().zip(&newer.settings).filter(|(_, newer)| newer.name == *name) {
+            for (setting, newer) in
+                self.settings.iter_mut().zip(&newer.settings).filter(|(_, newer)| newer.name == *name)
+            {
                 setting.clone_from(newer);
             }
         }

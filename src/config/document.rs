@@ -49,7 +49,8 @@ pub fn markdown_table() -> String {
 
 /// How else a secret may be given; its variable stands between two of `quote`.
 fn in_a_file(variable: &Variable, quote: &str) -> String {
-    let by_file = file_variable(variable.name).map(|name| format!(", or {quote}{name}{quote} names a file that holds it"));
+    let by_file =
+        file_variable(variable.name).map(|name| format!(", or {quote}{name}{quote} names a file that holds it"));
     by_file.unwrap_or_default()
 }
 

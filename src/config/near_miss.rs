@@ -29,9 +29,8 @@ pub(super) fn meant_by(name: &str) -> Option<&'static str> {
         return None;
     }
     let known = variables().iter().map(|variable| variable.name).chain(file_variables());
-    let (known, distance) = known
-        .map(|known| (known, edit_distance(name, known)))
-        .min_by_key(|(_, distance)| *distance)?;
+    let (known, distance) =
+        known.map(|known| (known, edit_distance(name, known))).min_by_key(|(_, distance)| *distance)?;
     (1..=MOST_EDITS).contains(&distance).then_some(known)
 }
 

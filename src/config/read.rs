@@ -16,6 +16,7 @@ use super::problem::{ConfigErrors, Problem};
 use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
+use super::source::NAMED_BY;
 use super::tls::{TlsIdentity, tls_identity};
 use super::variables::{Section, variables};
 use super::{
@@ -71,11 +72,11 @@ pub(super) fn config(vars: Arc<Vec<(String, String)>>, kept: Option<&Config>) ->
 }
 
 fn origin_of(vars: Arc<Vec<(String, String)>>, reader: &mut Reader, stale_tls: Option<(&str, String)>) -> Origin {
-    let [certificate, key] = ["TLS_CERT", "TLS_KEY"].map(|name| reader.text(name).map(PathBuf::from));
+    let named = [NAMED_BY, "TLS_CERT", "TLS_KEY"].map(|name| reader.text(name).map(PathBuf::from));
     let files = reader.secret_files();
     let mut stale = files.stale.clone();
     stale.extend(stale_tls.map(|(name, text)| Problem::conflict(name, text)));
-    let watched = files.paths().cloned().chain(certificate).chain(key);
+    let watched = files.paths().cloned().chain(named.into_iter().flatten());
     Origin::new(vars, reader.given().clone(), watched, stale)
 }
 

@@ -45,11 +45,7 @@ impl fmt::Debug for SecretFiles {
 
 impl SecretFiles {
     /// Puts into `given` each secret that a file holds, in place of the variable that names the file.
-    pub(super) fn read(
-        given: &mut BTreeMap<String, String>,
-        kept: Option<&Kept>,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
+    pub(super) fn read(given: &mut BTreeMap<String, String>, kept: Option<&Kept>, problems: &mut Vec<Problem>) -> Self {
         let mut files = Self::default();
         for (name, by_file) in NAMES.iter() {
             let Some(path) = given.remove(by_file) else { continue };

@@ -7,7 +7,7 @@ use super::file::text_of;
 use super::problem::{ConfigErrors, Problem};
 
 /// The variable that names the file. It counts in the environment only.
-const NAMED_BY: &str = "CONFIG_FILE";
+pub(super) const NAMED_BY: &str = "CONFIG_FILE";
 /// The file that is read where none is named, if it is there.
 const FILE: &str = ".env";
 
@@ -15,11 +15,8 @@ const FILE: &str = ".env";
 ///
 /// # Errors
 /// Every line of the file that cannot be read; the text of a line is not repeated, it may hold a secret.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn read() -> Result<Vec<(String, String)>, ConfigErrors> {
-    let environment: Vec<_> = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .collect();
+    let environment = environment();
     let named = environment.iter().find(|(name, value)| name == NAMED_BY && !value.trim().is_empty());
     let mut vars = match named {
         Some((_, path)) => file(path.trim(), NAMED_BY)?,
@@ -29,6 +26,12 @@ pub(super) fn read() -> Result<Vec<(String, String)>, ConfigErrors> {
     vars.retain(|(name, _)| name != NAMED_BY);
     vars.extend(environment);
     Ok(vars)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn is_missing(path: &str) -> bool {

@@ -94,7 +94,8 @@ fn identity(certificate: &str, key: &str, now: Timestamp) -> Result<TlsIdentity,
         return Err(bad_certificate("names a file of more certificates than a server shows"));
     }
     let own = chain.first().ok_or_else(|| bad_certificate("names a file without a certificate in PEM"))?;
-    let own = Certificate::from_der(own).map_err(|_| bad_certificate("names a file whose first certificate is none"))?;
+    let own =
+        Certificate::from_der(own).map_err(|_| bad_certificate("names a file whose first certificate is none"))?;
     let own = own.tbs_certificate;
     let text = text_of(key).map_err(|error| (KEY, error.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes())

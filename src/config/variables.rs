@@ -233,7 +233,7 @@ pub fn variables() -> &'static [Variable] {
 #[rustfmt::skip]
 const VARIABLES: &[Variable] = &[
     var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` or public keys and on Redis or `BACKPLANE=embedded`, and has no demo page"),
-    var(Server, "CONFIG_FILE", Chosen("`.env` in the working directory, if it is there"), Path, "A file of settings, each `NAME=value`, read at the start and again at SIGHUP; variables of the environment win over it, and only there can it be named"),
+    var(Server, "CONFIG_FILE", Chosen("`.env` in the working directory, if it is there"), Path, "A file of settings, each `NAME=value`; variables of the environment win over it, and only there can it be named. Read again at SIGHUP, and when it changes if it has been named"),
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "TLS_CERT", Unset, Path, "PEM file of the certificate of `PORT`, the intermediate ones behind it; with it clients come by `https:` and `wss:`. Read again when it changes"),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
-    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Left, Limit, NotPushed, Operation, Queue, Reload, Road, Rung,
-    Sending, Slow,
+    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Left, Limit, NotPushed, Operation, Queue,
+    Reload, Road, Rung, Sending, Slow,
 };
 use crate::metrics::registry::Book;
 
@@ -52,7 +52,7 @@ metrics! {
         ready: Gauge = "switchboard_ready";
         /// 1 while this node sends its clients away, else 0.
         draining: Gauge = "switchboard_draining";
-        /// How often the configuration was read again, at SIGHUP or because a file of a secret or a certificate had changed: something was taken over (`applied`), nothing was to be (`unchanged`), or it was not valid and nothing changed (`invalid`).
+        /// How often the configuration was read again, at SIGHUP or because a file of settings, secrets or certificates had changed: something was taken over (`applied`), nothing was to be (`unchanged`), or it was not valid and nothing changed (`invalid`).
         config_reloads: Counters<Reload> = "switchboard_config_reloads_total";
         /// When a valid configuration was last read, in seconds since the epoch; at first that of the start.
         config_read_at: Gauge = "switchboard_config_last_read_timestamp_seconds";

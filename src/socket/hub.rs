@@ -105,7 +105,8 @@ impl Hub {
     }
 
     pub(super) fn bounds(&self) -> Bounds {
-        self.limits.get(|limits| Bounds { sdp_bytes: limits.max_sdp_bytes, candidate_bytes: limits.max_candidate_bytes })
+        self.limits
+            .get(|limits| Bounds { sdp_bytes: limits.max_sdp_bytes, candidate_bytes: limits.max_candidate_bytes })
     }
 
     /// How many clients are connected.

@@ -241,7 +241,12 @@ mod tests {
         assert_eq!(allowed(&socket, &limits_now, &user, 100), 3);
         let calls = || (0..10).filter(|_| limits_now.count_call(&user)).count();
         assert_eq!(calls(), 2);
-        limits_now.set(&limits(&[("USER_EVENT_RATE", "1"), ("USER_EVENT_BURST", "3"), ("CALL_BURST", "2"), ("MAX_CONNECTIONS", "7")]));
+        limits_now.set(&limits(&[
+            ("USER_EVENT_RATE", "1"),
+            ("USER_EVENT_BURST", "3"),
+            ("CALL_BURST", "2"),
+            ("MAX_CONNECTIONS", "7"),
+        ]));
         assert_eq!((calls(), allowed(&socket, &limits_now, &user, 100)), (0, 0), "what stays the same stays as full");
         limits_now.sweep();
         assert_eq!(limits_now.get(|limits| limits.max_connections), 7);

@@ -16,16 +16,18 @@ const said = (server) => server.output.stdout + server.output.stderr;
 /** How often the configuration was read again, with this outcome. */
 const reloads = (server, outcome) => total(server, 'switchboard_config_reloads_total', { outcome });
 
-/** A file of settings, and a node that reads it, until the test ends. */
+/** The lines of a file of settings. */
+const lines = (vars) => Object.entries(vars).map(([name, value]) => `${name}=${value}\n`).join('');
+
+/** A folder with these settings in `.env`, and a node in it, until the test ends. */
 async function configured(t, settings, env = {}) {
   const folder = temporaryFolder();
   t.after(folder.remove);
-  const file = path.join(folder.path, 'settings');
-  const write = (vars) => writeFileSync(file, Object.entries(vars).map(([name, value]) => `${name}=${value}\n`).join(''));
+  const write = (vars) => writeFileSync(path.join(folder.path, '.env'), lines(vars));
   write(settings);
-  const server = await startNode({ CONFIG_FILE: file, ...env });
+  const server = await startNode(env, { folder: folder.path });
   t.after(() => server.stop());
-  return { file, server, write };
+  return { server, write };
 }
 
 /** Reads these settings at SIGHUP; resolves when the outcome is as expected once more. */
@@ -141,6 +143,29 @@ describe('at SIGHUP', { concurrency: true }, () => {
     await eventually(() => output.stdout.split('the configuration was read again').length > 5, 'it does not listen');
     child.kill('SIGTERM');
     assert.equal((await within(ended, 'it does not end')).code, 0);
+  });
+});
+
+describe('a file of settings that was named', { concurrency: true }, () => {
+  test('is read again when it changes, and one that cannot be read changes nothing', async (t) => {
+    const mount = mounted(t, { settings: lines({ EVENT_BURST: '1000' }) });
+    const server = await startNode({ CONFIG_FILE: mount.at('settings') });
+    t.after(() => server.stop());
+    const alice = await phone(t, server);
+    const strict = { EVENT_BURST: '20', EVENT_RATE: '1', RATE_LIMIT_STRIKES: '1000' };
+    mount.swap({ settings: lines(strict) });
+    await eventually(() => reloads(server, 'applied'), 'it is not read');
+    assert.ok((await flood(alice, 100)) <= 21);
+    mount.swap({ settings: lines({ ...strict, EVENT_BURST: 'x' }) });
+    await eventually(() => reloads(server, 'invalid'), 'it is not read');
+    await eventually(() => said(server).includes('EVENT_BURST: got'), 'it is not told');
+    mount.swap({});
+    await eventually(() => said(server).includes('CONFIG_FILE: cannot be read'), 'it is not told');
+    assert.ok((await flood(alice, 100)) <= 21);
+    mount.swap({ settings: lines({ EVENT_BURST: '2000' }) });
+    await eventually(async () => (await reloads(server, 'applied')) === 2, 'it is not read');
+    assert.equal(await flood(alice, 100), 100);
+    assert.equal(await reloads(server, 'invalid'), 1, 'told once');
   });
 });
 

@@ -33,9 +33,9 @@ export async function run(args, env = {}) {
   return within(ended, `switchboard ${args.join(' ')} does not end`).finally(() => child.kill('SIGKILL'));
 }
 
-/** Starts one node with `env` beside the settings all tests share. It listens when this returns. */
-export async function startNode(env = {}) {
-  const { child, output, ended } = launch(binary(), [], { env: { ...BASE, ...env } });
+/** Starts one node with `env` beside the settings all tests share, in `folder` or an empty one. It listens when this returns. */
+export async function startNode(env = {}, { folder } = {}) {
+  const { child, output, ended } = launch(binary(), [], { env: { ...BASE, ...env }, folder });
   const address = new Promise((resolve, reject) => {
     child.stdout.on('data', () => {
       const found = output.stdout.match(/\blistening\b.*\b127\.0\.0\.1:(\d+)/);

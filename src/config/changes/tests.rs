@@ -27,7 +27,13 @@ fn nothing_has_changed_where_nothing_has() {
 
 #[test]
 fn what_is_taken_over_and_what_needs_a_restart_is_told_apart() {
-    let after = [("LOG_LEVEL", "debug"), ("EVENT_RATE", "5"), ("MAX_CONNECTIONS", "9"), ("PORT", "4000"), ("MAX_PAYLOAD", "2000")];
+    let after = [
+        ("LOG_LEVEL", "debug"),
+        ("EVENT_RATE", "5"),
+        ("MAX_CONNECTIONS", "9"),
+        ("PORT", "4000"),
+        ("MAX_PAYLOAD", "2000"),
+    ];
     let expected = [
         "!PORT: 3000 -> 4000",
         "LOG_LEVEL: info -> debug",
@@ -47,7 +53,10 @@ fn what_is_taken_over_and_what_needs_a_restart_is_told_apart() {
 
 #[test]
 fn secrets_are_taken_over_and_never_told() {
-    let told = told(&[("JWT_SECRET", "hunter2"), REDIS[0], REDIS[1]], &[("JWT_SECRET", "hunter3"), REDIS[0], ("REDIS_PASSWORD", "two")]);
+    let told = told(
+        &[("JWT_SECRET", "hunter2"), REDIS[0], REDIS[1]],
+        &[("JWT_SECRET", "hunter3"), REDIS[0], ("REDIS_PASSWORD", "two")],
+    );
     assert_eq!(told, ["REDIS_PASSWORD: another one", "JWT_SECRET: another one"]);
 }
 
@@ -55,7 +64,10 @@ fn secrets_are_taken_over_and_never_told() {
 fn a_secret_that_was_not_there_or_goes_needs_a_restart() {
     let one = [("JWT_SECRET", "hunter2")];
     assert_eq!(told(&[], &one).len(), 1);
-    assert!(told(&[], &one)[0].starts_with("!JWT_SECRET: (made up") && told(&one, &[])[0].starts_with("!JWT_SECRET: [redacted]"));
+    assert!(
+        told(&[], &one)[0].starts_with("!JWT_SECRET: (made up")
+            && told(&one, &[])[0].starts_with("!JWT_SECRET: [redacted]")
+    );
     let turn = ("TURN_SERVER_URL", "turn:a");
     let pair = [turn, ("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")];
     let secret = [turn, ("TURN_STATIC_SECRET", "s")];
@@ -119,7 +131,12 @@ fn files_are_read_again_and_one_that_gives_nothing_changes_nothing() {
 fn a_key_that_is_read_at_the_start_is_told_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
-    let key = |byte: char| format!("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA{}=\n-----END PUBLIC KEY-----\n", byte.to_string().repeat(43));
+    let key = |byte: char| {
+        format!(
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA{}=\n-----END PUBLIC KEY-----\n",
+            byte.to_string().repeat(43)
+        )
+    };
     fs::write(&path, key('A')).unwrap();
     let vars = [("JWT_PUBLIC_KEY_PATH", path.to_str().unwrap()), ("JWT_ALGORITHMS", "EdDSA")];
     let running = config(&vars);

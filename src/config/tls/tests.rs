@@ -13,7 +13,8 @@ const KEY: &str = "key.pem";
 /// A folder with a certificate and its key of this kind, good for so many days.
 fn folder(kind: &str, days: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let request = format!("openssl req -x509 -newkey {kind} -nodes -subj /CN=localhost -keyout {KEY} -out {CERTIFICATE}");
+    let request =
+        format!("openssl req -x509 -newkey {kind} -nodes -subj /CN=localhost -keyout {KEY} -out {CERTIFICATE}");
     run(&folder, &format!("{request} {days}"));
     folder
 }
@@ -48,7 +49,10 @@ fn certificates_of_the_usual_kinds_are_taken() {
 #[test]
 fn other_forms_of_keys_and_chains_are_read() {
     let folder = folder("rsa:2048", "-days 30");
-    run(&folder, &format!("openssl rsa -traditional -in {KEY} -out pkcs1.pem && cat {CERTIFICATE} {CERTIFICATE} > chain.pem"));
+    run(
+        &folder,
+        &format!("openssl rsa -traditional -in {KEY} -out pkcs1.pem && cat {CERTIFICATE} {CERTIFICATE} > chain.pem"),
+    );
     let config = read((&folder, "chain.pem"), (&folder, "pkcs1.pem")).unwrap();
     assert_eq!(config.server.tls.unwrap().key.cert.len(), 2);
     run(&folder, &format!("cat {KEY} {CERTIFICATE} > both.pem"));
@@ -59,10 +63,7 @@ fn other_forms_of_keys_and_chains_are_read() {
 fn what_does_not_fit_is_told_apart() {
     let (one, other) = (p256(), p256());
     let error = |certificate, key| read(certificate, key).unwrap_err();
-    assert_eq!(
-        error((&one, CERTIFICATE), (&other, KEY)),
-        "TLS_KEY: names a key that is not that of the certificate"
-    );
+    assert_eq!(error((&one, CERTIFICATE), (&other, KEY)), "TLS_KEY: names a key that is not that of the certificate");
     assert_eq!(error((&one, KEY), (&one, KEY)), "TLS_CERT: names a file without a certificate in PEM");
     assert_eq!(
         error((&one, CERTIFICATE), (&one, CERTIFICATE)),
@@ -73,7 +74,12 @@ fn what_does_not_fit_is_told_apart() {
     fs::write(one.path().join("broken"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert_eq!(error((&one, "broken"), (&one, KEY)), "TLS_CERT: names a file whose first certificate is none");
     run(&one, &format!("openssl pkcs8 -topk8 -in {KEY} -passout pass:hunter2 -out locked.pem"));
-    run(&one, &format!("openssl req -new -key {KEY} -subj /CN=x | openssl x509 -req -signkey {KEY} -set_serial 1 -out v1.pem"));
+    run(
+        &one,
+        &format!(
+            "openssl req -new -key {KEY} -subj /CN=x | openssl x509 -req -signkey {KEY} -set_serial 1 -out v1.pem"
+        ),
+    );
     assert!(error((&one, "v1.pem"), (&one, KEY)).contains("version 3"));
     assert!(error((&one, CERTIFICATE), (&one, "locked.pem")).contains("has no password"));
 }
