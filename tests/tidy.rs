@@ -59,6 +59,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/auth/key_server", "src/push"]),
+    ("rustls::", &["src/config/tls", "src/listener"]),
+    ("tokio_rustls::", &["src/listener"]),
 ];
 
 /// Rooms that never name a path.

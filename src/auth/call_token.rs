@@ -106,6 +106,10 @@ mod tests {
         for forged in [stretched.as_str(), "", ".", "1700000105.", "x.y", &token[..token.len() - 1]] {
             assert_eq!(tokens.check(call, forged), Err(AuthError::Invalid), "{forged}");
         }
+        tokens.rotate(&"another".into());
+        assert_eq!(tokens.check(call, &token), Ok(()), "the secret before is good for a while");
+        let fresh = tokens.mint(call, clock.now().plus(Duration::from_secs(45)));
+        assert_eq!(CallTokens::new(&"another".into(), clock).check(call, &fresh), Ok(()));
         tokio::time::advance(Duration::from_secs(104)).await;
         assert_eq!(tokens.check(call, &token), Ok(()));
         tokio::time::advance(Duration::from_secs(1)).await;

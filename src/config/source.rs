@@ -137,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_named_has_to_be_there() {
+        let errors = file("/nowhere/at/all", NAMED_BY).unwrap_err();
+        assert!(errors.to_string().starts_with("CONFIG_FILE: cannot be read: "), "{errors}");
+        assert!(is_missing("/nowhere/at/all") && !is_missing("/"));
+    }
+
+    #[test]
     fn bad_lines_are_all_placed_and_never_repeated() {
         let errors = parse("hunter2 hunter3\nPORT=1\nhunter4 hunter5\n", FILE).unwrap_err();
         assert_eq!(

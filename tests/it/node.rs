@@ -127,6 +127,16 @@ fn proxy() {
 }
 
 #[test]
+fn hot() {
+    passes("hot.test.mjs");
+}
+
+#[test]
+fn tls() {
+    passes("tls.test.mjs");
+}
+
+#[test]
 fn connections() {
     passes("connections.test.mjs");
 }
