@@ -59,7 +59,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/auth/key_server", "src/push"]),
-    ("rustls::", &["src/config/tls", "src/listener"]),
+    ("rustls::", &["src/config/tls", "src/listener", "src/push/connection.rs"]),
     ("tokio_rustls::", &["src/listener"]),
 ];
 
