@@ -42,16 +42,42 @@ pub(super) struct Reloading {
     /// What was said last to need a restart, and to be wrong.
     told: Vec<Change>,
     told_wrong: Option<ConfigErrors>,
-    /// The files as they were when they were last acted upon, and when they were last looked at.
-    acted_on: Option<Look>,
-    seen: Option<Look>,
+    files: Settling<Look>,
+}
+
+/// Says when something is there to stay.
+struct Settling<T> {
+    /// As it was when it was last acted upon, and when it was last looked at.
+    acted_on: Option<T>,
+    seen: Option<T>,
+}
+
+impl<T: PartialEq + Clone> Settling<T> {
+    const fn new() -> Self {
+        Self { acted_on: None, seen: None }
+    }
+
+    /// It may be another one, or at another place: it is to be acted upon as if never before.
+    fn forget(&mut self) {
+        self.acted_on = None;
+    }
+
+    /// It looks like this. Whether that is to be acted upon: it is news, and was the same at the last look.
+    fn look(&mut self, look: T) -> bool {
+        let is_settled = self.seen.as_ref() == Some(&look) && self.acted_on.as_ref() != Some(&look);
+        if is_settled {
+            self.acted_on = Some(look.clone());
+        }
+        self.seen = Some(look);
+        is_settled
+    }
 }
 
 impl Reloading {
     /// Of a node that was built by `config`.
     pub(super) fn new(config: &Config, parts: Parts) -> Self {
         let effective = Arc::new(config.clone());
-        let reloading = Self { parts, effective, told: Vec::new(), told_wrong: None, acted_on: None, seen: None };
+        let reloading = Self { parts, effective, told: Vec::new(), told_wrong: None, files: Settling::new() };
         reloading.note_read();
         reloading
     }
@@ -74,7 +100,7 @@ impl Reloading {
         let Ok(read) = spawn_blocking(Config::load).await else { return };
         if read.is_ok() {
             // There may be other files to look at, and something else in them already than was read.
-            self.acted_on = None;
+            self.files.forget();
         }
         self.consider(read, true, level);
     }
@@ -82,13 +108,9 @@ impl Reloading {
     async fn look_again(&mut self, level: &LogLevel) {
         let config = self.effective.clone();
         let Ok(look) = spawn_blocking(move || config.look()).await else { return };
-        let look = Some(look);
-        let is_news = look != self.acted_on && look == self.seen;
-        self.seen.clone_from(&look);
-        if !is_news {
+        if !self.files.look(look) {
             return;
         }
-        self.acted_on = look;
         let config = self.effective.clone();
         let Ok(read) = spawn_blocking(move || config.with_files_again()).await else { return };
         for problem in read.iter().flat_map(Config::stale) {
@@ -184,4 +206,23 @@ impl Reloading {
 
 fn list(changes: &[Change]) -> String {
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_at_two_looks_counts_once() {
+        let mut files = Settling::new();
+        let looks = [("a", false), ("a", true), ("a", false), ("half", false), ("b", false), ("b", true), ("b", false)];
+        for (look, is_settled) in looks {
+            assert_eq!(files.look(look), is_settled, "{look}");
+        }
+        for look in ["c", "b", "b", "c", "b"] {
+            assert!(!files.look(look), "what never stays, and what is back, is no news");
+        }
+        files.forget();
+        assert!(files.look("b") && !files.look("b"));
+    }
 }
