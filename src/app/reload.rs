@@ -90,7 +90,7 @@ impl Reloading {
             // Waits to be asked, for the next look, or for the node to stop. Being asked several times meanwhile is being asked once.
             tokio::select! {
                 () = hangups.next() => self.read_again(&level).await,
-                _ = looks.tick() => self.look_again(&level).await,
+                _ = looks.tick(), if self.effective.has_files() => self.look_again(&level).await,
                 () = stop.cancelled() => return,
             }
         }

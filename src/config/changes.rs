@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::file::{FileError, text_of};
+use super::problem::shortened;
 use super::secret_files::Kept;
 use super::source::{self, NAMED_BY};
 use super::variables::{Variable, variables};
@@ -90,12 +91,17 @@ impl fmt::Display for Change {
         if self.before == self.after {
             write!(f, "{}: another one", self.name)
         } else {
-            write!(f, "{}: {} -> {}", self.name, self.before, self.after)
+            write!(f, "{}: {} -> {}", self.name, shortened(&self.before), shortened(&self.after))
         }
     }
 }
 
 impl Config {
+    /// Whether there are files to look at.
+    pub fn has_files(&self) -> bool {
+        !self.origin.watched.is_empty()
+    }
+
     /// Looks at the files of secrets and certificates, and at that of settings if it has been named. Blocks.
     pub fn look(&self) -> Look {
         Look(self.origin.watched.iter().map(fingerprint).collect())

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { authority } from './certificates.mjs';
 import { total } from './metrics.mjs';
-import { TRANSPORTS, eventually, pair, phone, run, startNode, talk, within } from './support.mjs';
+import { NO_RATE_LIMITS, TRANSPORTS, chaosProxy, eventually, pair, phone, run, startNode, talk, within } from './support.mjs';
 
 /** How long a node waits for a handshake, and some. */
 const HANDSHAKE_MS = 15_000;
@@ -130,6 +130,45 @@ describe('a node with a certificate', { concurrency: true }, () => {
     await raw(server, 'x'.repeat(100_000));
     assert.equal(await total(server, 'switchboard_tls_handshake_failures_total', { reason: 'failed' }), 2);
     await phone(t, server, { ca: issuer.ca });
+  });
+
+  test('waits for a client that does not read for a while, and goes on where it was', async (t) => {
+    const issuer = await authority(t);
+    const server = await start(t, issuer, { ...NO_RATE_LIMITS, INBOX_BYTES: '100000000' });
+    const proxy = await chaosProxy(t, server);
+    const ca = { ca: issuer.ca };
+    const [alice, bob] = [await phone(t, server, ca), await phone(t, server, { ...ca, url: proxy.url.replace('http:', 'https:') })];
+    const callId = await talk(alice, bob);
+    proxy.stopReading();
+    const COUNT = 1000;
+    const filler = 'x'.repeat(8_000);
+    const sent = Array.from({ length: COUNT }, (_, n) => ({ callId, to: bob.user, candidate: { n, filler } }));
+    for (const payload of sent) assert.equal((await alice.request('ice_candidate', payload)).success, true);
+    proxy.readOn();
+    await bob.take('ice_candidate', ({ candidate }) => candidate.n === COUNT - 1);
+    assert.deepEqual(bob.heard('ice_candidate').map(({ candidate }) => candidate.n), [...Array(COUNT).keys()]);
+    await bob.hasNot('(disconnect)');
+  });
+
+  test('does not listen to a client that pings and does not read', async (t) => {
+    const issuer = await authority(t);
+    const server = await start(t, issuer);
+    const bob = await phone(t, server, { ca: issuer.ca });
+    const flood = connectTls({ host: '127.0.0.1', port: server.port, ca: issuer.ca });
+    t.after(() => flood.destroy());
+    flood.on('error', () => {});
+    await once(flood, 'secureConnect');
+    flood.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    await once(flood, 'readable');
+    const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 125, 0, 0, 0, 0]), Buffer.alloc(125)]);
+    const million = Buffer.concat(Array(8000).fill(ping));
+    for (let n = 0; n < 100; n++) flood.write(million);
+    for (let left = -1; left !== flood.writableLength;) {
+      left = flood.writableLength;
+      for (let n = 0; n < 100; n++) await bob.request('ping', {});
+    }
+    assert.ok(flood.writableLength > 50e6, `${flood.writableLength} bytes are still to be sent`);
   });
 
   test('ends although somebody is in the middle of a handshake', async (t) => {
