@@ -143,9 +143,9 @@ pub fn token(config: &Config, user: &UserId, expires: Option<Duration>) -> Resul
 }
 
 /// What a node in development mode says when it is up: where to look, and how to get in. It makes tokens itself if it has a secret.
-pub fn welcome(address: SocketAddr, makes_tokens: bool) -> String {
+pub fn welcome(scheme: &str, address: SocketAddr, makes_tokens: bool) -> String {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    let url = format!("http://{}", SocketAddr::new(reachable, address.port()));
+    let url = format!("{scheme}://{}", SocketAddr::new(reachable, address.port()));
     let how = if makes_tokens {
         format!(
             "  open     {url}  and press \"Open a second tab\"\n\
@@ -257,8 +257,8 @@ mod tests {
         let config = Config::from_vars([("JWT_JWKS_URL", "https://id.example.org/keys")]).unwrap();
         assert_eq!(token(&config, &alice(), None), Err(TokenError::OthersSign));
         let address = SocketAddr::from(([0, 0, 0, 0], 3000));
-        assert!(welcome(address, true).contains("/demo/token"));
-        let text = welcome(address, false);
+        assert!(welcome("https", address, true).contains("https://127.0.0.1:3000/demo/token"));
+        let text = welcome("http", address, false);
         assert!(text.contains("identity provider") && !text.contains("/demo/token"), "{text}");
     }
 

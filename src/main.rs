@@ -7,9 +7,9 @@ use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
 use switchboard::doctor;
 use switchboard::ids::CallId;
-use switchboard::lifecycle::Lifecycle;
+use switchboard::lifecycle::{Hangups, Lifecycle};
 use switchboard::metrics;
-use switchboard::telemetry;
+use switchboard::telemetry::{self, LogLevel};
 use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
@@ -21,6 +21,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let command = cli::parse();
+    // A server does so at once: before, a hangup would end it.
+    let hangups = if command == Command::Serve { listening_for_hangups() } else { None };
     if command == Command::MetricsDoc {
         print!("{}", metrics::document());
         return ExitCode::SUCCESS;
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => serve(&config),
+        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => {
+            hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups))
+        }
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");
@@ -96,8 +100,12 @@ fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
-    let _telemetry = match telemetry::init(&config.logs) {
+fn listening_for_hangups() -> Option<Hangups> {
+    Hangups::listen().inspect_err(|error| eprintln!("switchboard: cannot listen for signals: {error}")).ok()
+}
+
+fn serve(config: &Config, hangups: Hangups) -> ExitCode {
+    let telemetry = match telemetry::init(&config.logs) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("switchboard: {error}");
@@ -109,7 +117,7 @@ fn serve(config: &Config) -> ExitCode {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.worker_threads).enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(run(config)));
+    let served = runtime.and_then(|runtime| runtime.block_on(run(config, hangups, telemetry.level())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -119,22 +127,23 @@ fn serve(config: &Config) -> ExitCode {
     }
 }
 
-async fn run(config: &Config) -> std::io::Result<()> {
+async fn run(config: &Config, hangups: Hangups, level: LogLevel) -> std::io::Result<()> {
     let app = App::bind(config)?;
     let address = app.address();
-    tracing::info!(url = format!("http://{address}"), "listening");
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    tracing::info!(url = format!("{scheme}://{address}"), "listening");
     if let Some(address) = app.inside_address() {
         tracing::info!(url = format!("http://{address}/metrics"), "metrics");
     }
     if config.mode == Mode::Development {
-        println!("{}", cli::welcome(address, config.auth.secret.is_some()));
+        println!("{}", cli::welcome(scheme, address, config.auth.secret.is_some()));
     }
-    app.run(async {
+    let end = async {
         if let Err(error) = Lifecycle::asked_to_end().await {
             tracing::error!(%error, "cannot be told to end");
             std::future::pending::<()>().await;
         }
-    })
-    .await;
+    };
+    app.run(end, hangups, level).await;
     Ok(())
 }

@@ -67,6 +67,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/outbound"]),
+    ("rustls::", &["src/config/tls", "src/listener", "src/outbound", "src/turn/wire.rs"]),
+    ("tokio_rustls::", &["src/listener", "src/turn/wire.rs"]),
 ];
 
 /// Rooms that never name a path.

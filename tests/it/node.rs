@@ -162,6 +162,16 @@ fn doctor() {
 }
 
 #[test]
+fn hot() {
+    passes("hot.test.mjs");
+}
+
+#[test]
+fn tls() {
+    passes("tls.test.mjs");
+}
+
+#[test]
 fn connections() {
     passes("connections.test.mjs");
 }
