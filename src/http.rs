@@ -1,5 +1,5 @@
 //! The HTTP side: health and readiness, ICE servers, how a call stands, information, in development the demo page, and what is for
-//! the inside: metrics.
+//! the inside: metrics, and what happened to calls.
 //!
 //! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
 //! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
@@ -15,6 +15,7 @@ mod inside;
 mod path;
 mod request;
 mod status;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use calls::{Calls, NotNow};
 pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
 pub use inside::{inside, metrics};
+pub use timeline::{Timelines, timelines};
 
 /// What the HTTP side knows.
 #[derive(Clone)]

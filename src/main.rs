@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
+use switchboard::ids::CallId;
 use switchboard::lifecycle::Lifecycle;
 use switchboard::metrics;
 use switchboard::telemetry;
+use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
 const EXIT_CONFIG: u8 = 2;
@@ -21,6 +23,9 @@ fn main() -> ExitCode {
     if command == Command::MetricsDoc {
         print!("{}", metrics::document());
         return ExitCode::SUCCESS;
+    }
+    if let Command::Call { id, json, node: Some(node) } = &command {
+        return print_call(node, *id, *json);
     }
     let config = match Config::load() {
         Ok(config) => config,
@@ -41,9 +46,29 @@ fn main() -> ExitCode {
                 ExitCode::from(EXIT_CONFIG)
             }
         },
+        Command::Call { id, json, node: _ } => match cli::own_node(&config) {
+            Ok(node) => print_call(&node, id, json),
+            Err(error) => {
+                eprintln!("switchboard: {error}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        },
         Command::CheckConfig => {
             println!("{}", cli::check_config(&config));
             ExitCode::SUCCESS
+        }
+    }
+}
+
+fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
+    match cli::call(node, id, as_json) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            ExitCode::FAILURE
         }
     }
 }

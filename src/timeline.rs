@@ -154,6 +154,16 @@ pub enum What {
         #[serde(flatten)]
         by: Who,
     },
+    /// A party asked for something that was refused.
+    Refused {
+        /// Who.
+        #[serde(flatten)]
+        by: Who,
+        /// What for: the event, as clients know it.
+        asked: String,
+        /// Why not.
+        why: String,
+    },
     /// The connection of a party of the call is gone; it is waited for.
     Away {
         /// Which one.

@@ -16,7 +16,7 @@ use super::answer::{json, refusal};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Call, State as CallState};
-use crate::ids::CallId;
+use crate::ids::{CallId, UserId};
 
 /// Why a call cannot be looked up at present.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,9 @@ pub struct NotNow;
 pub trait Calls: Send + Sync {
     /// A call.
     async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, NotNow>;
+
+    /// Somebody was told how it stands: a party, or whoever has the token of the push.
+    fn asked(&self, _id: CallId, _by: Option<&UserId>, _status: &'static str) {}
 }
 
 #[derive(Serialize)]
@@ -102,6 +105,7 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         CallState::Accepted(_) => ("accepted", None),
         CallState::Over(over) => (over.word(), None),
     };
+    state.calls.asked(id, user.as_ref(), status);
     Ok(json(
         StatusCode::OK,
         Status {

@@ -9,17 +9,19 @@ use crate::call::State;
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, UserId};
 use crate::push::{Recipient, Recipients, Unknown};
+use crate::timeline::{Recorder, What};
 
 /// The devices and calls of a backplane.
 pub struct Known {
     backplane: Arc<dyn Backplane>,
     clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 impl Known {
-    /// Those of `backplane`.
-    pub fn new(backplane: Arc<dyn Backplane>, clock: Clock) -> Self {
-        Self { backplane, clock }
+    /// Those of `backplane`; what came of telling them goes to `recorder`.
+    pub fn new(backplane: Arc<dyn Backplane>, clock: Clock, recorder: Arc<Recorder>) -> Self {
+        Self { backplane, clock, recorder }
     }
 }
 
@@ -43,6 +45,10 @@ impl Recipients for Known {
             State::Ringing(ringing) => now < ringing.until,
             State::Accepted(_) | State::Over(_) => false,
         }))
+    }
+
+    fn note(&self, call: CallId, what: What) {
+        self.recorder.note(call, || what);
     }
 
     async fn forget(&self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken) {
