@@ -1,17 +1,16 @@
 //! `switchboard call`: asks a node for the timeline of a call, and prints it for a person or as it came.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::config::Config;
 use crate::ids::CallId;
+use crate::outbound::header::HeaderMap;
+use crate::outbound::{Client, Manner};
 use crate::timeline::{self, Account};
 
-/// How long a node may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that is read: many times the longest timeline.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -65,31 +64,13 @@ pub fn call(node: &Url, id: CallId, as_json: bool) -> Result<String, CallError> 
 }
 
 async fn ask(node: &Url, id: CallId) -> Result<(u16, Vec<u8>), CallError> {
-    let unreachable = |error: reqwest::Error| CallError::Unreachable(node.clone(), root_of(&error));
+    let no_timeline = || CallError::NoTimeline(node.clone());
     let url = format!("{}/calls/{id}/timeline", node.as_str().trim_end_matches('/'));
-    // A node is inside, where no proxy of the environment leads.
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().map_err(unreachable)?;
-    let mut response = client.get(url).send().await.map_err(unreachable)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > BYTES_MAX {
-            return Err(CallError::NoTimeline(node.clone()));
-        }
-    }
-    Ok((response.status().as_u16(), body))
-}
-
-/// What was at the bottom of it: the rest says that something could not be sent.
-fn root_of(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".into();
-    }
-    let mut source: &dyn std::error::Error = error;
-    while let Some(deeper) = source.source() {
-        source = deeper;
-    }
-    source.to_string()
+    let url = Url::parse(&url).map_err(|_| no_timeline())?;
+    let client = Client::new(node, Manner::RarelyInside);
+    let answer = client.get(url, HeaderMap::new(), BYTES_MAX).await;
+    let answer = answer.map_err(|failure| CallError::Unreachable(node.clone(), failure.reason()))?;
+    Ok((answer.status.as_u16(), answer.body.ok_or_else(no_timeline)?))
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use crate::call::{Call, Command, Event, Milestone, Refusal};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, PushTokenKind, UserId};
 use crate::protocol::ServerEvent;
-use crate::switchboard::seat::{CONFIRMED_AFTER, Heard, Outlet};
-use crate::switchboard::{Seat, Switchboard};
+use crate::switchboard::seat::CONFIRMED_AFTER;
+use crate::switchboard::{Heard, Outlet, Seat, Switchboard, Unsent};
 use crate::timeline::{Account, Entry, Known, Recorder, What, Who};
 
 /// How often what was noted is written down.
@@ -73,14 +73,18 @@ impl Notes {
         Some(ring)
     }
 
-    /// A device could not be sent a message, and is cut off for it.
-    pub(super) fn unsent(&self, (user, device): (&UserId, &DeviceId), delivery: &Delivery) {
+    /// A device could not be sent a message.
+    pub(super) fn unsent(&self, (user, device): (&UserId, &DeviceId), delivery: &Delivery, unsent: Unsent) {
         let Payload::Notice(notice) = &*delivery.payload else { return };
+        let why = match unsent {
+            Unsent::Full => "it does not take what it is sent, and is cut off",
+            Unsent::Gone => "its connection is gone",
+        };
         let message = ServerEvent::notice(delivery.id, notice).name;
         self.recorder.note(notice.call_id, || What::Undelivered {
             to: Who::new(user, device),
             message: message.to_owned(),
-            why: "it does not take what it is sent".into(),
+            why: why.to_owned(),
         });
     }
 

@@ -309,8 +309,8 @@ impl Seat {
     }
 
     fn pass(&self, gate: &mut Gate, delivery: &Delivery) {
-        if self.try_pass(gate, delivery).is_err() {
-            self.notes.unsent((self.user(), &self.device), delivery);
+        if let Err(unsent) = self.try_pass(gate, delivery) {
+            self.notes.unsent((self.user(), &self.device), delivery, unsent);
             self.fail(gate);
         }
     }

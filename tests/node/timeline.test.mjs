@@ -146,11 +146,11 @@ describe('nobody\'s phone rang:', () => {
       new RegExp(`${bob.device} +is not connected for .*, can be woken \\(fcmToken\\)`),
       new RegExp(`${bob.device} +push of the ring: fcm says that the token is dead \\(UNREGISTERED\\)`),
     );
-    assert.match(verdictOf(text), /: fcm says that the push token of .* is dead: UNREGISTERED\. It has not ended\./);
+    assert.match(verdictOf(text), /[:;] fcm says that the push token of .* is dead: UNREGISTERED\. It has not ended\./);
     const carol = await sleeper(t, server, live);
     const other = await call(alice, carol.user);
     const taken = await told(server, other, new RegExp(`${carol.device} +push of the ring: fcm has taken it`));
-    assert.match(verdictOf(taken), /: fcm took the push for .*, whose app was not heard from\./);
+    assert.match(verdictOf(taken), /[:;] fcm took the push for .*, whose app was not heard from\./);
   });
 
   test('a service was in trouble, and then took it', async (t) => {
