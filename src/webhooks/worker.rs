@@ -13,7 +13,7 @@ use crate::backplane::{Backed, Feed, FeedBounds, Unavailable, Untold};
 use crate::clock::{Clock, Timestamp};
 use crate::config::WebhookConfig;
 use crate::ids::CallId;
-use crate::metrics::{Metrics, WebhookEvent, WebhookOutcome};
+use crate::metrics::{Label, Metrics, WebhookEvent, WebhookOutcome};
 use crate::outbound::StatusCode;
 use crate::webhooks::alarm::Alarm;
 use crate::webhooks::event::{Event, kind};
@@ -79,6 +79,11 @@ impl Worker {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
+        for label in events.iter().flat_map(|event| WebhookOutcome::all().into_iter().map(|outcome| (*event, outcome)))
+        {
+            // Each is there from the start, so that the first one that is lost is seen to be one more.
+            metrics.webhooks.raise_to(label, 0);
+        }
         Self(Arc::new(Desk {
             feed,
             receiver,

@@ -220,6 +220,9 @@ describe('a server that tells', () => {
     own.receiver.answer('call.started', ...Array(1000).fill(503));
     const [alice, bob] = await pair(t, own.server);
     const callId = await ring(alice, bob);
+    for (const outcome of ['taken', 'refused', 'given_up']) {
+      assert.ok((await metricsText(own.server.nodes[0])).includes(`event="call.missed",outcome="${outcome}"} 0`), 'each is there from the start');
+    }
     const perNode = async (name) => (await total(own.server, name)) / own.server.nodes.length;
     await eventually(async () => (await perNode('switchboard_webhooks_waiting')) === 1, 'it is not seen to wait', HANGS_MS);
     await eventually(async () => (await perNode('switchboard_webhooks_oldest_seconds')) >= 1, 'nor for how long', HANGS_MS);
