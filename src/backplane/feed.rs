@@ -42,6 +42,8 @@ pub struct Untold {
 pub struct Backed {
     /// Calls of which something is to be told.
     pub calls: u64,
+    /// Since when the first of them is one.
+    pub since: Option<Timestamp>,
     /// Calls of which nothing was kept, because there were too many; since the feed was last empty of all.
     pub dropped: u64,
 }

@@ -142,5 +142,9 @@ metrics! {
         webhook_delay: Histogram = "switchboard_webhook_delay_seconds", buckets::TELLING;
         /// Calls of which something is still to be told, by any node; each node says the same.
         webhooks_waiting: Gauge = "switchboard_webhooks_waiting";
+        /// For how long the one waits that waits longest, in seconds; each node says the same.
+        webhooks_oldest: Gauge = "switchboard_webhooks_oldest_seconds";
+        /// Calls of which nothing was kept to be told, as there were too many that waited; each node says the same.
+        webhooks_dropped: Gauge = "switchboard_webhooks_dropped";
     }
 }
