@@ -30,7 +30,7 @@ use crate::config::AuthConfig;
 use crate::ids::UserId;
 
 pub use call_token::CallTokens;
-pub use handshake::{HandshakeToken, token_from_handshake};
+pub use handshake::{HandshakeToken, handshake_schema, token_from_handshake};
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
@@ -65,6 +65,11 @@ pub enum AuthError {
     /// The key it is signed with may exist, but could not be fetched. The same token may be good a moment later.
     #[error("Temporarily unavailable")]
     Unavailable,
+}
+
+impl AuthError {
+    /// Those that are final: the others go away by themselves.
+    pub const REFUSALS: [Self; 4] = [Self::Missing, Self::Invalid, Self::Expired, Self::NotYetValid];
 }
 
 type Claims = Map<String, Value>;

@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::api_doc;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{self, Config, parse_lifetime};
@@ -41,6 +42,12 @@ pub enum Command {
     /// Print `docs/metrics.md`
     #[command(hide = true)]
     MetricsDoc,
+    /// Print `docs/asyncapi.json` or `docs/openapi.json`
+    #[command(hide = true)]
+    ApiDoc {
+        /// Which of them
+        kind: ApiDoc,
+    },
     /// Check the configuration, and print it without its secrets
     CheckConfig,
     /// Check Redis, push services, TURN and whatever else a node needs, and say what to change
@@ -52,6 +59,25 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A document about the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiDoc {
+    /// Events over Socket.IO
+    Asyncapi,
+    /// Endpoints of HTTP
+    Openapi,
+}
+
+impl ApiDoc {
+    /// Its text.
+    pub fn document(self) -> String {
+        match self {
+            Self::Asyncapi => api_doc::asyncapi(),
+            Self::Openapi => api_doc::openapi(),
+        }
+    }
 }
 
 /// Reads the command line. Prints and exits where it is wrong or asks for help or the version.
@@ -153,12 +179,14 @@ mod tests {
         assert_eq!(command(&["check-config"]).unwrap(), Command::CheckConfig);
         assert_eq!(command(&["doctor"]).unwrap(), Command::Doctor { json: false });
         assert_eq!(command(&["doctor", "--json"]).unwrap(), Command::Doctor { json: true });
+        let kind = ApiDoc::Openapi;
+        assert_eq!(command(&["api-doc", "openapi"]).unwrap(), Command::ApiDoc { kind });
         let expires = Some(Duration::from_secs(604_800));
         assert_eq!(
             command(&["token", "--user", "alice", "--expires", "7d"]).unwrap(),
             Command::Token { user: alice(), expires }
         );
-        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["--port", "1"]] {
+        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["api-doc"], &["--port", "1"]] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
     }

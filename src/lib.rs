@@ -50,4 +50,6 @@ pub mod cli;
 
 pub mod doctor;
 
+pub mod api_doc;
+
 pub mod telemetry;

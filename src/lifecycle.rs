@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// What may keep clients from being sent to a node: it sends them away, cannot reach Redis, or has no key to check a token with.
+pub const OBSTACLES: [&str; 3] = ["draining", "redis", "keys"];
+
 /// Whether this node is to be sent clients.
 #[derive(Clone)]
 pub struct Readiness {
@@ -46,10 +49,9 @@ impl Readiness {
 
     /// What keeps clients from being sent here; nothing if they may come.
     pub fn obstacles(&self) -> Vec<&'static str> {
-        let draining = self.is_draining().then_some("draining");
-        let redis = (self.redis() == Some(false)).then_some("redis");
-        let keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys()).then_some("keys");
-        draining.into_iter().chain(redis).chain(keys).collect()
+        let no_keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys());
+        let met = [self.is_draining(), self.redis() == Some(false), no_keys];
+        OBSTACLES.into_iter().zip(met).filter_map(|(name, is_met)| is_met.then_some(name)).collect()
     }
 }
 

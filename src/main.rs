@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         print!("{}", metrics::document());
         return ExitCode::SUCCESS;
     }
+    if let Command::ApiDoc { kind } = command {
+        print!("{}", kind.document());
+        return ExitCode::SUCCESS;
+    }
     let config = match Config::load() {
         Ok(config) => config,
         Err(errors) => {
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve | Command::MetricsDoc => serve(&config),
+        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => serve(&config),
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");

@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use parking_lot::RwLock;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha1::{Digest, Sha1};
@@ -36,18 +37,22 @@ const SPELLED_BYTES_MAX: usize = 509 - 11;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One entry of `iceServers`, as `RTCPeerConnection` takes it. Not `Debug`: it holds a credential.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct IceServer {
     urls: Urls,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     credential: Option<String>,
 }
 
 /// A string where there is one URL, as the reference server had it, an array where there are several.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 enum Urls {
     One(String),
     Several(Vec<String>),

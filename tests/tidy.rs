@@ -29,10 +29,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "webhooks",
         ],
     ),
-    ("cli", &["auth", "config"]),
+    ("cli", &["api_doc", "auth", "config"]),
     ("config", &["outbound"]),
     ("doctor", &["auth", "backplane", "config", "finding", "push", "turn"]),
     ("finding", &[]),
+    ("api_doc", &["auth", "config", "http", "protocol", "socket", "turn"]),
     ("ids", &[]),
     ("clock", &[]),
     ("lifecycle", &[]),
@@ -68,7 +69,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 
 /// Rooms that never name a path.
 const NEVER_IN: &[(&str, &[&str])] =
-    &[("serde", &["src/call"]), ("tokio::", &["src/call"]), ("tracing::", &["src/call"])];
+    &[("schemars", &["src/call"]), ("serde", &["src/call"]), ("tokio::", &["src/call"]), ("tracing::", &["src/call"])];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["common", "helpers", "manager", "misc", "util", "utils"];
@@ -328,6 +329,15 @@ fn variable_of(row: &str) -> Option<&str> {
 fn the_list_of_metrics_is_as_the_server_has_them() {
     let (written, wanted) = (read(&root().join("docs/metrics.md")), switchboard::metrics::document());
     assert!(written == wanted, "run `cargo run -q -- metrics-doc > docs/metrics.md`");
+}
+
+#[test]
+fn the_documents_of_the_interface_are_as_the_server_speaks() {
+    for (kind, wanted) in [("asyncapi", switchboard::api_doc::asyncapi()), ("openapi", switchboard::api_doc::openapi())]
+    {
+        let file = format!("docs/{kind}.json");
+        assert!(read(&root().join(&file)) == wanted, "run `cargo run -q -- api-doc {kind} > {file}`");
+    }
 }
 
 #[test]

@@ -4,14 +4,34 @@ use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::endpoint::{BEARER, NO_STORE};
 use crate::auth::AuthError;
 
-#[derive(Serialize)]
-struct Refusal<'a> {
+/// When to ask again what nobody can say at present.
+pub(super) const RETRY_AFTER_SECONDS: &str = "1";
+/// What is said then.
+pub(super) const NOT_NOW: &str = "Temporarily unavailable";
+
+/// A refusal.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Refusal<'a> {
+    #[schemars(schema_with = "no")]
     success: bool,
+    /// For the developer of the client.
     error: &'a str,
+}
+
+/// `true`, as JSON Schema.
+pub(super) fn yes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "boolean", "const": true })
+}
+
+fn no(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "boolean", "const": false })
 }
 
 /// `body` as JSON.
@@ -34,20 +54,20 @@ pub(super) fn token_refused(error: &AuthError) -> Response {
         return not_now();
     }
     let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
     response
 }
 
 /// The same request may be answered in a second.
 pub(super) fn not_now() -> Response {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, NOT_NOW);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     response
 }
 
 /// An answer that is for one user at one moment.
 pub(super) fn unshared(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     response
 }
 

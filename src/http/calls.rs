@@ -8,14 +8,16 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, not_now, refusal, token_refused, unshared};
+use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
-use crate::call::{Call, State as CallState};
-use crate::ids::CallId;
+use crate::call::{Call, CallType, EndReason, Outcome, State as CallState};
+use crate::ids::{CallId, schema};
 
 /// Why a call cannot be looked up at present.
 #[derive(Clone, Copy, Debug)]
@@ -28,19 +30,88 @@ pub trait Calls: Send + Sync {
     async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, NotNow>;
 }
 
-#[derive(Serialize)]
+/// How a call stands.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "CallStatus", deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Status<'a> {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    #[schemars(schema_with = "call_id")]
     call_id: String,
+    /// `expiresAt` is there while it rings.
+    #[schemars(extend("enum" = STATUSES.map(|word| word())))]
     status: &'static str,
+    #[schemars(extend("enum" = CallType::ALL.map(CallType::word)))]
     call_type: &'static str,
+    #[schemars(schema_with = "user_id")]
     caller_id: &'a str,
+    #[schemars(schema_with = "user_id")]
     callee_id: &'a str,
-    /// When it stops ringing, in ms.
+    /// When it stops ringing, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     expires_at: Option<u64>,
+}
+
+const RINGING: &str = "ringing";
+const ACCEPTED: &str = "accepted";
+/// Every state a call may be in.
+const STATUSES: [fn() -> &'static str; 5] = [
+    || RINGING,
+    || ACCEPTED,
+    || Outcome::Rejected.word(),
+    || Outcome::TimedOut.word(),
+    || Outcome::Ended(EndReason::Replaced).word(),
+];
+const NOT_FOUND: &str = "Call not found";
+
+fn call_id(_: &mut SchemaGenerator) -> Schema {
+    schema::call_id()
+}
+
+fn user_id(_: &mut SchemaGenerator) -> Schema {
+    schema::id()
+}
+
+/// What is published of [`status`].
+pub(super) fn status_described() -> Operation {
+    let example = serde_json::json!({
+        "success": true,
+        "callId": "cdcbef34-f06f-4fb0-b55c-b66ff1088e50",
+        "status": RINGING,
+        "callType": CallType::Audio.word(),
+        "callerId": "alice",
+        "calleeId": "bob",
+        "expiresAt": 1_769_860_845_000_u64,
+    });
+    let id = Parameter { name: "id", in_path: true, about: "The `callId`.", schema: schema::call_id() };
+    let operation = Operation::new(
+        "callStatus",
+        "How a call stands, for its parties, and for an app that a push has woken: does it still ring?",
+        [
+            Answer::json::<Status<'_>>(StatusCode::OK, "It is going on, or was over less than a minute ago.", example)
+                .not_stored(),
+            Answer::refusal(
+                StatusCode::UNAUTHORIZED,
+                "The token is missing, wrong or too old: do not ring.",
+                AuthError::REFUSALS.map(|error| error.to_string()),
+            )
+            .not_stored()
+            .wants_token(),
+            Answer::refusal(StatusCode::NOT_FOUND, "No such call, or not one of the user's: do not ring.", [NOT_FOUND])
+                .not_stored(),
+            Answer::refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot know at present: ring until the `expiresAt` of the push.",
+                [NOT_NOW],
+            )
+            .not_stored()
+            .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    Operation { access: Access::NeedsToken, parameters: vec![id], ..operation }
 }
 
 /// The state of a call, for whoever has the token of a party, or the one that came with the push. A call that is none of the sender's
@@ -56,7 +127,7 @@ pub(super) async fn status(
     unshared(match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
         Err(Refused::Token(error)) => token_refused(&error),
-        Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, "Call not found"),
+        Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, NOT_FOUND),
         Err(Refused::NotNow) => not_now(),
     })
 }
@@ -85,10 +156,10 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
     let call = call.filter(is_theirs).ok_or(Refused::NotFound)?;
     let rings_until = call.rings_until(state.clock.now());
     let status = match &call.state {
-        CallState::Ringing(_) if rings_until.is_some() => "ringing",
+        CallState::Ringing(_) if rings_until.is_some() => RINGING,
         // Nobody has acted on the deadline yet.
-        CallState::Ringing(_) => "timeout",
-        CallState::Accepted(_) => "accepted",
+        CallState::Ringing(_) => Outcome::TimedOut.word(),
+        CallState::Accepted(_) => ACCEPTED,
         CallState::Over(over) => over.word(),
     };
     Ok(json(

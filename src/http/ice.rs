@@ -5,21 +5,81 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal, token_refused, unshared};
+use super::answer::{RETRY_AFTER_SECONDS, json, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
-use crate::ids::is_valid_id;
+use crate::ids::{is_valid_id, schema};
 use crate::turn::{ANONYMOUS, IceServer};
 
-#[derive(Serialize)]
+/// What `RTCPeerConnection` takes.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "IceServers", deny_unknown_fields)]
 struct ServerList {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    /// STUN for everybody, TURN for whom a token names.
     ice_servers: Vec<IceServer>,
+    /// Seconds for which the credentials are good.
     ttl: u64,
+}
+
+const INVALID_USER: &str = "Invalid user ID";
+
+/// What is published of [`ice_servers`].
+pub(super) fn ice_servers_described() -> Operation {
+    let stun = serde_json::json!({ "urls": "stun:stun.l.google.com:19302" });
+    let turn =
+        serde_json::json!({ "urls": "turn:turn.example.org:3478", "username": "1769947200:alice", "credential": "…" });
+    let example = serde_json::json!({ "success": true, "iceServers": [stun, turn], "ttl": 86_400 });
+    // The first is that of no token, which is none here.
+    let [_, token_errors @ ..] = AuthError::REFUSALS;
+    let operation = Operation::new(
+        "iceServers",
+        "STUN for everybody, TURN with time-limited credentials for whom a token names.",
+        [
+            Answer::json::<ServerList>(StatusCode::OK, "What the sender may use.", example).not_stored(),
+            Answer::refusal(
+                StatusCode::BAD_REQUEST,
+                "Only with `ICE_SERVERS_PUBLIC=true`: `userId` is no id.",
+                [INVALID_USER],
+            )
+            .not_stored(),
+            Answer::refusal(
+                StatusCode::UNAUTHORIZED,
+                "The token is wrong or too old.",
+                token_errors.map(|error| error.to_string()),
+            )
+            .not_stored()
+            .wants_token(),
+            Answer::refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The key that the token is signed with cannot be fetched at present.",
+                [AuthError::Unavailable.to_string()],
+            )
+            .not_stored()
+            .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    let query = |name, about, schema| Parameter { name, in_path: false, about, schema };
+    let parameters = vec![
+        query(
+            "region",
+            "One of `TURN_REGIONS`, in any case; another one is none.",
+            schemars::json_schema!({ "type": "string" }),
+        ),
+        query(
+            "userId",
+            "Only with `ICE_SERVERS_PUBLIC=true`: for whom the credentials are, where no token says it.",
+            schema::id(),
+        ),
+    ];
+    Operation { access: Access::MayHaveToken, parameters, ..operation }
 }
 
 /// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
@@ -51,7 +111,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Self::Token(error) => token_refused(&error),
-            Self::UserId => refusal(StatusCode::BAD_REQUEST, "Invalid user ID"),
+            Self::UserId => refusal(StatusCode::BAD_REQUEST, INVALID_USER),
         }
     }
 }

@@ -3,26 +3,49 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
+use super::endpoint::{Answer, Content, Endpoint, Operation};
 use super::{not_found, status};
 use crate::lifecycle::Readiness;
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Metrics};
 
 /// `/metrics`.
 pub fn metrics(exposition: Arc<Exposition>) -> Router {
-    Router::new().route("/metrics", get(move || async move { text(&exposition) }))
+    Endpoint::routes([metrics_endpoint(exposition)])
 }
 
 /// Everything the port for the inside answers.
 pub fn inside(exposition: Arc<Exposition>, readiness: Readiness) -> Router {
-    metrics(exposition)
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(move || async move { status::readiness(&readiness) }))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
+    Endpoint::routes(endpoints(exposition, readiness)).fallback(not_found).method_not_allowed_fallback(not_found)
+}
+
+/// What is published of the port for the inside.
+pub fn inside_operations() -> Vec<Operation> {
+    let endpoints = endpoints(Arc::new(Exposition::new(Metrics::new())), Readiness::new(None));
+    endpoints.into_iter().map(|endpoint| endpoint.operation).collect()
+}
+
+fn endpoints(exposition: Arc<Exposition>, readiness: Readiness) -> Vec<Endpoint<()>> {
+    let readyz = move || async move { status::readiness(&readiness) };
+    vec![
+        metrics_endpoint(exposition),
+        Endpoint::get("/livez", status::livez, status::livez_described()),
+        Endpoint::get("/readyz", readyz, status::readyz_described()),
+    ]
+}
+
+fn metrics_endpoint(exposition: Arc<Exposition>) -> Endpoint<()> {
+    let content = Content::Other(Exposition::CONTENT_TYPE);
+    let answer = Answer::new(StatusCode::OK, "All of `docs/metrics.md`, as Prometheus reads it.", content);
+    let operation = Operation::new(
+        "metrics",
+        "The metrics of this node. With `METRICS_PUBLIC=true` also on the public port.",
+        [answer],
+    );
+    Endpoint::get("/metrics", move || async move { text(&exposition) }, operation)
 }
 
 fn text(exposition: &Exposition) -> Response {
@@ -36,7 +59,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::metrics::Metrics;
 
     async fn ask(readiness: &Readiness, path: &str) -> (u16, String, String) {
         let router = inside(Arc::new(Exposition::new(Metrics::new())), readiness.clone());

@@ -34,7 +34,7 @@ const READ_BUFFER_BYTES: usize = 512;
 /// The query parameter that finds a websocket's connection; ours is the last one of that name.
 const OPENED: &str = "opened";
 /// Most binary attachments of one packet.
-const MAX_ATTACHMENTS: usize = 10;
+pub const MAX_ATTACHMENTS: usize = 10;
 /// Largest error answer of the engine, in bytes.
 const MAX_ERROR_BYTES: usize = 1024;
 /// The headers the engine looks at. The others are not kept for as long as the connection lives.

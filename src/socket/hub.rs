@@ -73,7 +73,7 @@ struct Sessions {
 /// A user has as many connections as they may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Too many connections")]
-pub(super) struct TooManyConnections;
+pub struct TooManyConnections;
 
 impl Hub {
     /// A hub without sockets.

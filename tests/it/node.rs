@@ -22,6 +22,16 @@ fn wire_on_two_nodes() {
 }
 
 #[test]
+fn apis() {
+    passes("apis.test.mjs");
+}
+
+#[test]
+fn apis_on_two_nodes() {
+    passes_on_two_nodes("apis.test.mjs");
+}
+
+#[test]
 fn identity() {
     passes("identity.test.mjs");
 }
