@@ -30,7 +30,7 @@ pub use public_key::{PublicKey, PublicKeyKind};
 pub use push::{ApnsConfig, FcmConfig, PushConfig};
 pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials, TurnRegion,
+    RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TimelineConfig, TurnCredentials, TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 pub use webhooks::WebhookConfig;
@@ -62,6 +62,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Logs.
     pub logs: LogConfig,
+    /// Timelines of calls; none are kept if `None`.
+    pub timelines: Option<TimelineConfig>,
     /// What the operator should know although the server starts.
     pub warnings: Vec<String>,
     /// The value of every variable as it is in effect, secrets redacted.

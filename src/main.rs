@@ -6,9 +6,11 @@ use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
 use switchboard::doctor;
+use switchboard::ids::CallId;
 use switchboard::lifecycle::Lifecycle;
 use switchboard::metrics;
 use switchboard::telemetry;
+use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
 const EXIT_CONFIG: u8 = 2;
@@ -27,6 +29,9 @@ fn main() -> ExitCode {
         print!("{}", kind.document());
         return ExitCode::SUCCESS;
     }
+    if let Command::Call { id, json, node: Some(node) } = &command {
+        return print_call(node, *id, *json);
+    }
     let config = match Config::load() {
         Ok(config) => config,
         Err(errors) => {
@@ -41,6 +46,13 @@ fn main() -> ExitCode {
                 println!("{token}");
                 ExitCode::SUCCESS
             }
+            Err(error) => {
+                eprintln!("switchboard: {error}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        },
+        Command::Call { id, json, node: _ } => match cli::own_node(&config) {
+            Ok(node) => print_call(&node, id, json),
             Err(error) => {
                 eprintln!("switchboard: {error}");
                 ExitCode::from(EXIT_CONFIG)
@@ -69,6 +81,19 @@ fn examine(config: &Config, json: bool) -> ExitCode {
     runtime.shutdown_background();
     println!("{}", if json { report.json() } else { report.text() });
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
+    match cli::call(node, id, as_json) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn serve(config: &Config) -> ExitCode {

@@ -18,7 +18,7 @@ use super::variables::{Section, variables};
 use super::webhooks::webhook_config;
 use super::{
     BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    ServerConfig, SocketConfig,
+    ServerConfig, SocketConfig, TimelineConfig,
 };
 
 /// Over how long clients are sent elsewhere: long enough that they do not all arrive there at once, and hardly at all where there
@@ -52,6 +52,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         limits: limits(&mut reader),
         inbox: inbox(&mut reader),
         logs: logs(&mut reader, mode, &mut warnings),
+        timelines: timelines(&mut reader),
         warnings,
         settings: reader.settings(),
     };
@@ -204,6 +205,11 @@ fn inbox(reader: &mut Reader) -> InboxConfig {
         bytes: reader.number("INBOX_BYTES"),
         ttl: reader.duration("INBOX_TTL"),
     }
+}
+
+fn timelines(reader: &mut Reader) -> Option<TimelineConfig> {
+    let (calls, ttl) = (reader.number("TIMELINE_CALLS"), reader.duration("TIMELINE_TTL"));
+    (!ttl.is_zero()).then_some(TimelineConfig { calls, ttl })
 }
 
 fn logs(reader: &mut Reader, mode: Mode, warnings: &mut Vec<String>) -> LogConfig {

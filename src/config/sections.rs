@@ -243,6 +243,15 @@ pub struct InboxConfig {
     pub ttl: Duration,
 }
 
+/// Timelines of calls.
+#[derive(Clone, Copy, Debug)]
+pub struct TimelineConfig {
+    /// Calls of which one is kept.
+    pub calls: usize,
+    /// How long it is kept.
+    pub ttl: Duration,
+}
+
 /// Logs.
 #[derive(Clone, Debug)]
 pub struct LogConfig {

@@ -237,6 +237,8 @@ const VARIABLES: &[Variable] = &[
 
     var(Logs, "LOG_LEVEL", Value("info"), Choice(LEVELS), "The most detailed level that is logged; payloads and tokens never are"),
     var(Logs, "LOG_FORMAT", Chosen("json in production, else text"), Choice(&["text", "json"]), "The shape of a line on standard output"),
+    var(Logs, "TIMELINE_TTL", Value("86400000"), Milliseconds(0, 30 * DAY), "How long it is kept what happened to a call, for `switchboard call`; 0 keeps nothing"),
+    var(Logs, "TIMELINE_CALLS", Value("100000"), Number(1, 100_000_000), "Calls of which that is kept; beyond it the oldest are let go"),
     var(Logs, "LOG_DIR", Unset, Path, "Directory for daily `combined.log.*` and `error.log.*` files, kept for 14 days"),
 
     var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_URL`, `REDIS_HOST` or `REDIS_SENTINELS` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages: `redis` for any number of nodes, `embedded` for one alone, in its memory; production wants one of them named"),

@@ -101,6 +101,9 @@ metrics! {
         /// How many wait: wakeups to be looked at (`push`), messages on the way to push services (`push_services`), and departures that are still to be noted in Redis (`departures`).
         queue_depth: Gauges<Queue> = "switchboard_queue_depth";
 
+        /// What happened around calls and is in no timeline: too much waited, Redis could not be reached, or the call has no room for it, or no timeline.
+        timeline_dropped: Counter = "switchboard_timeline_entries_dropped_total";
+
         /// 1 while Redis can be reached, else 0; always 1 with the embedded backplane.
         backplane_up: Gauge = "switchboard_backplane_up";
         /// How long Redis took to answer, by what it was asked for; what was refused counts too. Nothing with the embedded backplane, which never waits.

@@ -2,7 +2,11 @@
 -- which are the oldest; they are let go when there are too many, or have run out.
 local function timeline(call, from, to, begins)
   local key, all = PREFIX .. 'timeline:call:' .. call, PREFIX .. 'timelines'
-  if redis.call(begins and 'RPUSH' or 'RPUSHX', key, unpack(ARGV, from, to)) == 0 then return end
+  if begins then
+    redis.call('RPUSH', key, unpack(ARGV, from, to))
+  elseif redis.call('RPUSHX', key, unpack(ARGV, from, to)) == 0 then
+    return
+  end
   redis.call('PEXPIRE', key, TIMELINE_TTL)
   if not begins then return end
   local count = redis.call('RPUSH', all, call)
