@@ -20,8 +20,8 @@ one holds what is really said against it. What it means is in the README.
 The engine is Engine.IO 4 with websocket, polling and the upgrade between them; the namespace is `/`. A request is an event with one \
 argument, its payload, and a callback as the last one, which gets the reply; without a callback a refusal is silent, except for `register` \
 and the rate limit. The requests of one socket are handled, and arrive, in the order sent. Any other event than those below is refused with \
-E304. Binary data inside `sdp` and `candidate` is passed on as binary. A connection that is none is answered HTTP 400 \
-`{\"code\",\"message\"}`, one to a node that is full or ends 503: the stock client comes back by itself.
+E304. Binary data inside `sdp` and `candidate` is passed on as binary. What is no Socket.IO is answered HTTP 400 \
+`{\"code\",\"message\"}`; a node that is full or ends answers 503: the stock client comes back by itself.
 
 Unknown fields of a request are ignored. What the server sends has the fields given here and no others; a later version may add some, so \
 ignore those you do not know.";
