@@ -136,6 +136,8 @@ fn switchboard() -> Arc<Switchboard> {
         inbox_bytes: 1 << 20,
         inbox_ttl: Duration::from_secs(86_400),
         over_ttl: Duration::from_secs(300),
+        feed: None,
+        timelines: None,
     };
     let (clock, line, metrics) = (Clock::system(), Arc::new(Line::default()), Metrics::new());
     let receiver = Arc::new(MeteredReceiver::new(line.clone(), metrics.clone(), clock));

@@ -22,7 +22,7 @@ use crate::auth::{Authenticator, CallTokens};
 use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention};
 use crate::call::{Call, Rules};
 use crate::clock::Clock;
-use crate::config::{BackplaneConfig, CallConfig, Config, InboxConfig};
+use crate::config::{BackplaneConfig, CallConfig, Config};
 use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId};
 use crate::lifecycle::{Lifecycle, Readiness};
@@ -32,6 +32,7 @@ use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusT
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
 use crate::turn::IceServers;
+use crate::webhooks;
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
@@ -49,6 +50,7 @@ pub struct App {
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
+    webhooks: Option<webhooks::Worker>,
     hub: Arc<Hub>,
     ice_servers: Arc<IceServers>,
     authenticator: Arc<Authenticator>,
@@ -85,7 +87,7 @@ impl App {
             Arc::new(Metered::new(redis.clone(), metrics.clone()))
         } else {
             let receiver = MeteredReceiver::new(line.clone(), metrics.clone(), clock);
-            Arc::new(Memory::new(clock, memory_config(&config.inbox)).node(Arc::new(receiver)))
+            Arc::new(Memory::new(clock, memory_config(config)).node(Arc::new(receiver)))
         };
         let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         if config.auth.required {
@@ -98,6 +100,10 @@ impl App {
             Some(dispatcher) => dispatcher.clone(),
             None => Arc::new(Disabled),
         };
+        let webhooks = config
+            .webhooks
+            .as_ref()
+            .map(|config| webhooks::Worker::new(config, backplane.clone(), metrics.clone(), clock));
         let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone());
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
@@ -139,6 +145,7 @@ impl App {
             site,
             switchboard,
             push: push_worker,
+            webhooks,
             hub,
             ice_servers,
             authenticator,
@@ -168,6 +175,7 @@ impl App {
             site,
             switchboard,
             push,
+            webhooks,
             hub,
             ice_servers,
             authenticator,
@@ -183,6 +191,9 @@ impl App {
         lifecycle.spawn(async move { authenticator.keep_keys(stopping).await });
         if let Some(push) = push {
             lifecycle.spawn(push.run(lifecycle.stopping().clone()));
+        }
+        if let Some(webhooks) = webhooks {
+            lifecycle.spawn(webhooks.run(lifecycle.stopping().clone()));
         }
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
@@ -261,6 +272,8 @@ fn retention(config: &Config) -> Retention {
         inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
+        feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
+        timelines: None,
     }
 }
 
@@ -274,12 +287,14 @@ fn rules(config: &CallConfig) -> Rules {
     }
 }
 
-fn memory_config(config: &InboxConfig) -> MemoryConfig {
+fn memory_config(config: &Config) -> MemoryConfig {
     MemoryConfig {
-        inbox_messages: config.messages,
-        inbox_bytes: config.bytes,
-        inbox_ttl: config.ttl,
+        inbox_messages: config.inbox.messages,
+        inbox_bytes: config.inbox.bytes,
+        inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
+        feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
+        timelines: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! connection without a token is let in all the same is for the socket to say.
 
 mod call_token;
+mod examination;
 mod handshake;
 mod key_server;
 mod keys;

@@ -20,6 +20,7 @@ mod decide;
 mod effect;
 mod end_reason;
 mod initiate;
+mod milestone;
 mod refusal;
 mod ringing;
 mod state;
@@ -29,6 +30,7 @@ pub use decide::{Decision, Transition};
 pub use effect::{Audience, Effect, Elsewhere, Event, Notice, Silence, Wake};
 pub use end_reason::{EndReason, Text};
 pub use initiate::{Initiation, Request, calls_to_leave};
+pub use milestone::{Ending, Milestone, Turn};
 pub use refusal::{Refusal, Verb};
 pub use state::{Accepted, Call, CallType, CallerDisplay, Outcome, Over, Party, Ringing, Rules, State};
 

@@ -50,6 +50,15 @@ pub enum Command {
     },
     /// Check the configuration, and print it without its secrets
     CheckConfig,
+    /// Check Redis, push services, TURN and whatever else a node needs, and say what to change
+    ///
+    /// Exit code 0 if nothing is broken (there may be warnings), 1 if something is, 2 if the configuration is not valid. It starts no node and
+    /// changes nothing.
+    Doctor {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A document about the interface.
@@ -168,6 +177,8 @@ mod tests {
         assert_eq!(command(&[]).unwrap(), Command::Serve);
         assert_eq!(command(&["serve"]).unwrap(), Command::Serve);
         assert_eq!(command(&["check-config"]).unwrap(), Command::CheckConfig);
+        assert_eq!(command(&["doctor"]).unwrap(), Command::Doctor { json: false });
+        assert_eq!(command(&["doctor", "--json"]).unwrap(), Command::Doctor { json: true });
         let kind = ApiDoc::Openapi;
         assert_eq!(command(&["api-doc", "openapi"]).unwrap(), Command::ApiDoc { kind });
         let expires = Some(Duration::from_secs(604_800));

@@ -18,6 +18,7 @@ mod sections;
 mod service_url;
 mod source;
 mod variables;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub use sections::{
     RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials, TurnRegion,
 };
 pub use variables::{Fallback, Kind, Section, Variable, variables};
+pub use webhooks::WebhookConfig;
 
 /// Everything the server was told at its start. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Push services.
     pub push: PushConfig,
+    /// Webhooks, if there are any.
+    pub webhooks: Option<WebhookConfig>,
     /// STUN and TURN.
     pub ice: IceConfig,
     /// The durations of a call.

@@ -10,15 +10,23 @@ pub mod ids;
 
 pub mod clock;
 
+pub mod finding;
+
 pub mod metrics;
 
+pub mod outbound;
+
 pub mod call;
+
+pub mod timeline;
 
 pub mod protocol;
 
 pub mod backplane;
 
 pub mod push;
+
+pub mod webhooks;
 
 pub mod switchboard;
 
@@ -39,6 +47,8 @@ pub mod app;
 pub mod config;
 
 pub mod cli;
+
+pub mod doctor;
 
 pub mod api_doc;
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
+use switchboard::doctor;
 use switchboard::lifecycle::Lifecycle;
 use switchboard::metrics;
 use switchboard::telemetry;
@@ -49,7 +50,25 @@ fn main() -> ExitCode {
             println!("{}", cli::check_config(&config));
             ExitCode::SUCCESS
         }
+        Command::Doctor { json } => examine(&config, json),
     }
+}
+
+/// Looks at everything a node needs. Exit code 1 says that something is broken.
+fn examine(config: &Config, json: bool) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(doctor::examine(config));
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    println!("{}", if json { report.json() } else { report.text() });
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn serve(config: &Config) -> ExitCode {

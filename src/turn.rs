@@ -5,6 +5,11 @@
 //! exchanged for another one, it is the TURN server that has to know both. Who may have credentials is for the rooms to decide
 //! that hand them out.
 
+mod examination;
+mod message;
+mod url;
+mod wire;
+
 use std::time::Duration;
 
 use base64::Engine;
@@ -96,13 +101,7 @@ impl IceServers {
             [url] => Urls::One(url.clone()),
             urls => Urls::Several(urls.to_vec()),
         };
-        let (username, credential) = match &self.config.turn {
-            TurnCredentials::None => return servers,
-            TurnCredentials::Static { username, credential } => {
-                (username.clone(), credential.expose_secret().to_owned())
-            }
-            TurnCredentials::Secret { .. } => self.time_limited(user),
-        };
+        let Some((username, credential)) = self.credentials(user) else { return servers };
         servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
         servers
     }
@@ -170,6 +169,17 @@ impl IceServers {
     fn turn_urls(&self, region: Region) -> &[String] {
         let of_region = region.0.and_then(|index| self.config.turn_regions.get(index));
         of_region.map_or(&self.config.turn_urls, |region| &region.urls)
+    }
+
+    /// What `user` shows to the TURN servers.
+    fn credentials(&self, user: &str) -> Option<(String, String)> {
+        match &self.config.turn {
+            TurnCredentials::None => None,
+            TurnCredentials::Static { username, credential } => {
+                Some((username.clone(), credential.expose_secret().to_owned()))
+            }
+            TurnCredentials::Secret { .. } => Some(self.time_limited(user)),
+        }
     }
 
     fn time_limited(&self, user: &str) -> (String, String) {

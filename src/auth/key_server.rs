@@ -1,19 +1,14 @@
 //! The one request this room makes: fetches the key set of an identity provider, bounded in time and size.
 
-use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::Algorithm;
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName};
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
-use url::{Host, Url};
+use url::Url;
 
 use crate::auth::keys::{KeySet, KeySetError};
+use crate::outbound::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HeaderMap, HeaderName, HeaderValue};
+use crate::outbound::{Client, Failure, Manner, StatusCode};
 
-/// The whole request may take so long, and connecting so much of it.
-const TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest key set, in bytes: those of providers have some thousand.
 const BYTES_MAX: usize = 256 * 1024;
 
@@ -22,6 +17,15 @@ pub(super) struct KeyServer {
     client: Client,
     url: Url,
     allowed: Vec<Algorithm>,
+}
+
+/// What was fetched.
+pub(super) struct Dated {
+    pub(super) keys: KeySet,
+    /// For how long they are good, if the server says so.
+    pub(super) lifetime: Option<Duration>,
+    /// When it answered, by its own clock.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// Why there are no keys. Says nothing of what was sent.
@@ -44,36 +48,16 @@ pub(super) enum FetchError {
     KeySet(#[from] KeySetError),
 }
 
-impl From<reqwest::Error> for FetchError {
-    fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() {
-            return Self::Unreachable("timed out".into());
-        }
-        // The reason is at the bottom; what is above it repeats the address.
-        let mut reason: &dyn Error = &error;
-        while let Some(below) = reason.source() {
-            reason = below;
-        }
-        Self::Unreachable(reason.to_string())
+impl From<Failure> for FetchError {
+    fn from(failure: Failure) -> Self {
+        Self::Unreachable(failure.reason())
     }
 }
 
 impl KeyServer {
     /// The key set at `url`, of which the keys for these algorithms count.
     pub(super) fn new(url: Url, allowed: Vec<Algorithm>) -> Self {
-        let client = Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Whoever could redirect could send this node to its own neighbours.
-            .redirect(Policy::none())
-            .https_only(url.scheme() == "https")
-            // It is asked too rarely for a connection to be kept.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
-        // What is on this machine is not behind the proxy that the environment may name.
-        let client = if is_local(&url) { client.no_proxy() } else { client };
-        // Fails only where the system's resolver or cryptography cannot be set up, and then everything does.
-        Self { client: client.build().expect("an HTTP client without special wishes"), url, allowed }
+        Self { client: Client::new(&url, Manner::Rarely), url, allowed }
     }
 
     /// The keys, and for how long they are good, if the server says so.
@@ -81,32 +65,25 @@ impl KeyServer {
     /// # Errors
     /// Why there are none.
     pub(super) async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
-        let mut response = self.client.get(self.url.clone()).header(ACCEPT, "application/json").send().await?;
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(FetchError::Moved(status));
-        }
-        if status != StatusCode::OK {
-            return Err(FetchError::Status(status));
-        }
-        let lifetime = lifetime(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > BYTES_MAX {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((KeySet::parse(&body, &self.allowed)?, lifetime))
+        self.fetch_dated().await.map(|Dated { keys, lifetime, .. }| (keys, lifetime))
     }
-}
 
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    /// The same, with what the server says the time is.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn fetch_dated(&self) -> Result<Dated, FetchError> {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let answer = self.client.get(self.url.clone(), headers, BYTES_MAX).await?;
+        if answer.status.is_redirection() {
+            return Err(FetchError::Moved(answer.status));
+        }
+        if answer.status != StatusCode::OK {
+            return Err(FetchError::Status(answer.status));
+        }
+        let body = answer.body.ok_or(FetchError::TooLarge)?;
+        let date = answer.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        Ok(Dated { keys: KeySet::parse(&body, &self.allowed)?, lifetime: lifetime(&answer.headers), date })
     }
 }
 
@@ -133,13 +110,14 @@ mod tests {
 
     use super::*;
     use crate::auth::testing::{Answer, RSA, StandIn, key_set};
+    use crate::outbound;
 
     /// What comes of an answer.
     async fn fetched(answer: Answer) -> Result<(usize, Option<Duration>), FetchError> {
         let server = StandIn::start([answer]).await;
         let fetch = async { KeyServer::new(server.url.parse().unwrap(), vec![Algorithm::RS256]).fetch().await };
         // An answer without end is cut off, rather than read until time is up.
-        let (keys, lifetime) = tokio::time::timeout(TIMEOUT / 2, fetch).await.expect("it takes too long")?;
+        let (keys, lifetime) = tokio::time::timeout(outbound::TIMEOUT / 2, fetch).await.expect("it takes too long")?;
         Ok((keys.len(), lifetime))
     }
 

@@ -7,8 +7,10 @@
 pub(crate) mod calls;
 pub(crate) mod devices;
 pub(crate) mod due;
+pub(crate) mod feed;
 pub(crate) mod inbox;
 pub(crate) mod lines;
+pub(crate) mod timelines;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Backplane, Commit, Committed, Delivery, Expected, Outgoing, Payload, Position, Receiver, Registration, Sent,
-    Version,
+    Backplane, Commit, Committed, Delivery, Expected, FeedBounds, Outgoing, Payload, Position, Receiver, Registration,
+    Sent, TimelineBounds, Version,
 };
 use crate::call::{
     Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
@@ -37,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) inbox_bytes: usize,
     pub(crate) inbox_ttl: Duration,
     pub(crate) over_ttl: Duration,
+    pub(crate) feed: FeedBounds,
+    pub(crate) timelines: TimelineBounds,
 }
 
 /// Small enough to be reached.
@@ -45,6 +49,8 @@ pub(crate) const LIMITS: Limits = Limits {
     inbox_bytes: 32 * 1024,
     inbox_ttl: Duration::from_secs(60),
     over_ttl: Duration::from_secs(30),
+    feed: FeedBounds { calls: 4, ttl: Duration::from_secs(90) },
+    timelines: TimelineBounds { calls: 4, ttl: Duration::from_secs(90) },
 };
 /// How much later than promised something that is kept for a while may be let go, and how long what has to come is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -109,6 +115,12 @@ macro_rules! conformance {
             due::no_more_are_named_than_asked_for,
             due::a_waiter_may_give_up,
             due::two_nodes_share_the_work,
+            feed::what_a_call_comes_to_is_named_with_all_that_is_known,
+            feed::what_was_not_told_is_named_again_and_what_was_is_not,
+            feed::two_nodes_are_not_named_the_same,
+            feed::what_is_put_off_comes_back_in_order,
+            feed::of_a_lost_change_nothing_is_told,
+            feed::no_more_is_kept_to_be_told_than_fits,
             inbox::messages_are_kept_in_order,
             inbox::event_ids_rise_even_when_a_user_was_forgotten,
             inbox::signals_go_first_when_there_are_too_many,
@@ -120,6 +132,11 @@ macro_rules! conformance {
             lines::every_node_sees_the_same_order,
             lines::what_was_missed_is_in_the_inbox,
             lines::a_commit_brings_its_messages_in_order,
+            timelines::a_timeline_has_what_any_node_says_in_order,
+            timelines::a_lost_change_says_nothing_and_an_unknown_call_has_no_timeline,
+            timelines::of_one_call_the_first_entries_stay_and_its_end,
+            timelines::the_oldest_timelines_are_let_go,
+            timelines::timelines_are_not_kept_for_ever,
         }
     };
     (@ $lab:ty, #[$test:meta], $($room:ident :: $name:ident),* $(,)?) => {
@@ -259,7 +276,13 @@ impl TestNode {
 
     /// Begins a call.
     pub(crate) async fn begin(&self, call: &Call) -> Version {
-        let commit = Commit { expected: self.expected_new(call).await, call: call.clone().into(), outbox: Vec::new() };
+        let commit = Commit {
+            expected: self.expected_new(call).await,
+            call: call.clone().into(),
+            outbox: Vec::new(),
+            milestones: Vec::new(),
+            entries: Vec::new(),
+        };
         assert_eq!(self.backplane.commit(commit).await, Ok(Committed::Done));
         self.version(call.id).await
     }
@@ -271,7 +294,12 @@ impl TestNode {
     /// Changes a call.
     pub(crate) async fn change(&self, call: Call, outbox: Vec<Outgoing>) {
         let expected = Expected::Version(self.version(call.id).await);
-        assert_eq!(self.backplane.commit(Commit { expected, call: call.into(), outbox }).await, Ok(Committed::Done));
+        assert_eq!(
+            self.backplane
+                .commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new(), entries: Vec::new() })
+                .await,
+            Ok(Committed::Done)
+        );
     }
 
     /// Lets time pass while the node watches deadlines, as a node does. None of them may pass.

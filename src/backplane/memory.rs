@@ -4,9 +4,11 @@
 //! go. Nothing is awaited under it.
 
 mod calls;
+mod feed;
 mod inbox;
 #[cfg(test)]
 mod tests;
+mod timelines;
 mod users;
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,12 +20,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Abandoned, Attached, Backlog, Calls, Commit, Committed, Device, Directory, Due, Lines, LiveCalls, Outgoing,
-    Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
+    Abandoned, Attached, Backed, Backlog, Calls, Commit, Committed, Device, Directory, Due, Expected, Feed, FeedBounds,
+    Lines, LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, TimelineBounds,
+    Timelines, Unavailable, Untold, Version,
 };
+use crate::call::Turn;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::metrics::FoundBy;
+use crate::timeline::{Entry, Note};
 
 use calls::Records;
 use users::Users;
@@ -44,12 +49,17 @@ pub struct MemoryConfig {
     pub inbox_ttl: Duration,
     /// How long a call that is over can still be asked about.
     pub over_ttl: Duration,
+    /// How much of what is to be told is kept; nothing if `None`.
+    pub feed: Option<FeedBounds>,
+    /// How much is kept of timelines; nothing if `None`.
+    pub timelines: Option<TimelineBounds>,
 }
 
 /// The state that the nodes of one process share.
 pub struct Memory {
     state: Mutex<State>,
     deadline_moved: Notify,
+    fed: Notify,
     clock: Clock,
     config: MemoryConfig,
 }
@@ -59,6 +69,8 @@ struct State {
     users: Users,
     requests: HashMap<(UserId, RequestId), (CallId, Timestamp)>,
     deadlines: BTreeSet<(Timestamp, CallId)>,
+    feed: feed::Feed,
+    timelines: timelines::Timelines,
     swept_at: Timestamp,
 }
 
@@ -76,9 +88,11 @@ impl Memory {
             users: Users::default(),
             requests: HashMap::new(),
             deadlines: BTreeSet::new(),
+            feed: feed::Feed::new(config.feed),
+            timelines: timelines::Timelines::new(config.timelines),
             swept_at: clock.now(),
         };
-        Arc::new(Self { state: Mutex::new(state), deadline_moved: Notify::new(), clock, config })
+        Arc::new(Self { state: Mutex::new(state), deadline_moved: Notify::new(), fed: Notify::new(), clock, config })
     }
 
     /// A node whose messages come out at `receiver`.
@@ -103,6 +117,15 @@ impl Memory {
         }
         Ok(due.into_iter().map(|(_, id)| id).collect())
     }
+
+    /// What is to be told, or else the moment to look again.
+    fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Timestamp> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        state.sweep(now, &self.config);
+        let taken = state.feed.take(limit, now, now.plus(lease));
+        taken.map_err(|next| next.unwrap_or(Timestamp(u64::MAX)).min(now.plus(SWEEP_INTERVAL)))
+    }
 }
 
 impl State {
@@ -113,6 +136,8 @@ impl State {
         self.swept_at = now;
         self.records.sweep(now);
         self.users.sweep(now, config.inbox_ttl);
+        self.feed.sweep(now);
+        self.timelines.sweep(now);
         self.requests.retain(|_, (_, until)| now < *until);
     }
 
@@ -158,13 +183,24 @@ impl Calls for Node {
         })
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable> {
+    async fn commit(&self, mut commit: Commit) -> Result<Committed, Unavailable> {
         let now = self.memory.clock.now();
+        let (call, begins) = (commit.call.id, matches!(commit.expected, Expected::New { .. }));
+        let milestones = std::mem::take(&mut commit.milestones);
+        let entries = std::mem::take(&mut commit.entries);
         let mut state = self.memory.state.lock();
         let next = state.deadlines.first().copied();
         let outcome = state.commit(commit, now, &self.memory.config);
         let is_earlier = state.deadlines.first().is_some_and(|first| next.is_none_or(|next| *first < next));
+        let mut is_fed = false;
+        if outcome == Committed::Done {
+            state.timelines.commit(call, entries, begins, now);
+            is_fed = state.feed.keep(call, milestones, now);
+        }
         drop(state);
+        if is_fed {
+            self.memory.fed.notify_one();
+        }
         if is_earlier {
             self.memory.deadline_moved.notify_one();
         }
@@ -273,5 +309,52 @@ impl Lines for Node {
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         let state = self.memory.state.lock();
         Ok(state.users.read(user, after, &state.records))
+    }
+}
+
+#[async_trait]
+impl Feed for Node {
+    async fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable> {
+        if self.memory.config.feed.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            let look_again = match self.memory.take_untold(limit, lease) {
+                Ok(untold) => return Ok(untold),
+                Err(look_again) => look_again,
+            };
+            // Waits for the next one to be due, or for another one to come.
+            let wait = self.memory.clock.now().until(look_again);
+            let _ = tokio::time::timeout(wait, self.memory.fed.notified()).await;
+        }
+    }
+
+    async fn told(&self, call: CallId, through: Turn) -> Result<(), Unavailable> {
+        let now = self.memory.clock.now();
+        self.memory.state.lock().feed.told(call, through, now);
+        self.memory.fed.notify_one();
+        Ok(())
+    }
+
+    async fn put_off(&self, call: CallId, until: Timestamp) -> Result<(), Unavailable> {
+        self.memory.state.lock().feed.set_due(call, until);
+        self.memory.fed.notify_one();
+        Ok(())
+    }
+
+    async fn untold(&self) -> Result<Backed, Unavailable> {
+        Ok(self.memory.state.lock().feed.backed())
+    }
+}
+
+#[async_trait]
+impl Timelines for Node {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        Ok(self.memory.state.lock().timelines.append(notes))
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        let now = self.memory.clock.now();
+        Ok(self.memory.state.lock().timelines.get(call, now))
     }
 }

@@ -1,16 +1,20 @@
 //! Measures what a backplane is asked for, and how long messages travel; both pass unchanged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::backplane::{
-    Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Delivery, Device, Directory, Due, Lines,
-    LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Unavailable, Version,
+    Abandoned, Attached, Backed, Backlog, Backplane, Calls, Commit, Committed, Delivery, Device, Directory, Due, Feed,
+    Lines, LiveCalls, Outgoing, Position, Prospect, Receiver, Registration, Renewed, Sent, Stored, Timelines,
+    Unavailable, Untold, Version,
 };
-use crate::clock::{Clock, Stopwatch};
+use crate::call::Turn;
+use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::metrics::{Metrics, Operation, Road};
+use crate::timeline::{Entry, Note};
 
 /// A backplane whose answers are timed. What waits for something to happen is not.
 pub struct Metered {
@@ -151,6 +155,36 @@ impl Lines for Metered {
 
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         self.timed(Operation::Read, self.backplane.read(user, after)).await
+    }
+}
+
+#[async_trait]
+impl Feed for Metered {
+    async fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable> {
+        self.backplane.take_untold(limit, lease).await
+    }
+
+    async fn told(&self, call: CallId, through: Turn) -> Result<(), Unavailable> {
+        self.timed(Operation::Told, self.backplane.told(call, through)).await
+    }
+
+    async fn put_off(&self, call: CallId, until: Timestamp) -> Result<(), Unavailable> {
+        self.timed(Operation::PutOff, self.backplane.put_off(call, until)).await
+    }
+
+    async fn untold(&self) -> Result<Backed, Unavailable> {
+        self.timed(Operation::Untold, self.backplane.untold()).await
+    }
+}
+
+#[async_trait]
+impl Timelines for Metered {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        self.timed(Operation::Note, self.backplane.note(notes)).await
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        self.timed(Operation::Timeline, self.backplane.timeline(call)).await
     }
 }
 

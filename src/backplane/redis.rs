@@ -17,26 +17,34 @@ mod checks;
 mod connection;
 mod deadlines;
 mod directory;
+mod examination;
+mod feed;
 mod keys;
 mod lines;
 mod link;
 mod message;
+mod milestone;
 mod nodes;
 mod record;
 mod script;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod timelines;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backplane::Receiver;
+use tokio::sync::Notify;
+
+use crate::backplane::{FeedBounds, Receiver, TimelineBounds};
 use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
 use crate::ids::NodeId;
 use crate::metrics::Metrics;
+
+pub use examination::examine;
 
 use cache::Cache;
 use channels::Wanted;
@@ -59,6 +67,10 @@ pub struct Retention {
     pub over_ttl: Duration,
     /// How long a call may ring.
     pub ring_timeout: Duration,
+    /// How much of what is to be told is kept; nothing if `None`.
+    pub feed: Option<FeedBounds>,
+    /// How much is kept of timelines; nothing if `None`.
+    pub timelines: Option<TimelineBounds>,
 }
 
 /// One node's part of the backplane.
@@ -76,6 +88,8 @@ pub struct Redis {
     scripts: Scripts,
     cache: Cache,
     deadlines: Deadlines,
+    /// Something may be to be told.
+    fed: Notify,
     nodes: Nodes,
     changes: AtomicU64,
 }
@@ -109,8 +123,14 @@ impl Redis {
             wanted: Arc::default(),
             cache: Cache::default(),
             deadlines: Deadlines::default(),
+            fed: Notify::new(),
             changes: AtomicU64::new(0),
         })
+    }
+
+    /// What this node is called in Redis.
+    pub fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// Whether Redis can be reached.

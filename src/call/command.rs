@@ -64,6 +64,16 @@ pub enum Command {
     Expire,
 }
 
+impl Command {
+    /// Who asks; nobody where it has happened to them.
+    pub fn by(&self) -> Option<&Actor> {
+        match self {
+            Self::Accept { by } | Self::Reject { by, .. } | Self::End { by, .. } => Some(by),
+            Self::Away { .. } | Self::Back { .. } | Self::Expire => None,
+        }
+    }
+}
+
 /// Why somebody hangs up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hangup {

@@ -15,6 +15,7 @@ use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
 use super::variables::{Section, variables};
+use super::webhooks::webhook_config;
 use super::{
     BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
     ServerConfig, SocketConfig,
@@ -44,6 +45,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         backplane,
         auth: auth_config(&mut reader, mode, &mut warnings),
         push: push_config(&mut reader, mode, &mut warnings),
+        webhooks: webhook_config(&mut reader, mode, &mut warnings),
         ice: ice_config(&mut reader, &mut warnings),
         call: call(&mut reader),
         socket: socket(&mut reader),

@@ -5,9 +5,9 @@ use std::fmt;
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
     Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, PortOrOff, Printable,
-    RedisUrl, Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
+    ReceiverUrl, RedisUrl, Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
 };
-use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets};
+use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets, Webhooks};
 
 /// One environment variable.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub enum Section {
     Auth,
     /// Push services.
     Push,
+    /// What is told to other servers.
+    Webhooks,
     /// STUN and TURN.
     Ice,
     /// Durations of a call.
@@ -57,6 +59,7 @@ impl fmt::Display for Section {
             Backplane => "Backplane",
             Auth => "Authentication",
             Push => "Push",
+            Webhooks => "Webhooks",
             Ice => "STUN and TURN",
             Calls => "Calls",
             Sockets => "Sockets",
@@ -133,6 +136,8 @@ pub enum Kind {
     TurnRegions,
     /// Where another service is.
     ServiceUrl,
+    /// Where a service is that is only told something.
+    ReceiverUrl,
     /// A path in the file system.
     Path,
     /// Any text.
@@ -172,6 +177,11 @@ impl Kind {
                     .into()
             }
             ServiceUrl => "a URL that starts with https://; http:// is for this machine, and for development".into(),
+            ReceiverUrl => {
+                "a URL that starts with https://; http:// is for this machine, for names that only this network knows, and for \
+                 development"
+                    .into()
+            }
             Path => "a path".into(),
             Text => "text".into(),
             Texts => "text, or several separated by commas".into(),
@@ -204,6 +214,9 @@ pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "http", "verbose",
 pub(super) const HMAC_ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512"];
 pub(super) const ALGORITHMS: &[&str] =
     &["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// What may be told of calls.
+pub(super) const WEBHOOK_EVENTS: &[&str] = &["call.started", "call.answered", "call.ended", "call.missed"];
 
 /// Every variable, in the order of the documentation.
 pub fn variables() -> &'static [Variable] {
@@ -263,6 +276,10 @@ const VARIABLES: &[Variable] = &[
     var(Push, "APNS_ENVIRONMENT", Value("production"), Choice(&["production", "sandbox"]), "`sandbox` for builds that were installed by Xcode"),
     var(Push, "APNS_ENDPOINT", Chosen("that of `APNS_ENVIRONMENT`"), ServiceUrl, "Where messages for Apple's push service go; another address is that of a proxy of yours"),
     var(Push, "PUSH_SKIP_ONLINE", Value("false"), Flag, "`true` leaves out devices that are connected; a phone that has just lost its network still counts as connected"),
+
+    var(Webhooks, "WEBHOOK_URL", Unset, ReceiverUrl, "Where webhooks are posted; names that only this network knows are those without dots and those that end in `.svc` or `.cluster.local`"),
+    var(Webhooks, "WEBHOOK_SECRET", Unset, Secret, "By what they are signed: `whsec_` and Base64, or any text without blanks; two, separated by a blank, while one is exchanged for the other"),
+    var(Webhooks, "WEBHOOK_EVENTS", Chosen("all"), Choices(WEBHOOK_EVENTS), "Which of them are sent"),
 
     var(Ice, "STUN_SERVER_URL", Value("stun:stun.l.google.com:19302"), StunUrl, "The STUN server handed to clients"),
     var(Ice, "TURN_SERVER_URL", Unset, TurnUrls, "The TURN servers handed to clients"),

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal, yes};
-use super::endpoint::{Access, Answer, BEARER, NO_STORE, Operation, Parameter};
+use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Call, CallType, EndReason, Outcome, State as CallState};
@@ -58,10 +57,7 @@ struct Status<'a> {
 
 const RINGING: &str = "ringing";
 const ACCEPTED: &str = "accepted";
-/// When to ask again if nobody can say at present.
-const RETRY_AFTER_SECONDS: &str = "1";
 const NOT_FOUND: &str = "Call not found";
-const NOT_NOW: &str = "Temporarily unavailable";
 
 /// Every state a call may be in.
 fn statuses() -> [&'static str; 5] {
@@ -126,22 +122,12 @@ pub(super) async fn status(
 ) -> Response {
     // What cannot even be decoded names no call either.
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
-    let mut response = match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
+    unshared(match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
-        Err(Refused::Token(error)) => {
-            let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
-            response
-        }
+        Err(Refused::Token(error)) => token_refused(&error),
         Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, NOT_FOUND),
-        Err(Refused::NotNow) => {
-            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, NOT_NOW);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-            response
-        }
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
-    response
+        Err(Refused::NotNow) => not_now(),
+    })
 }
 
 enum Refused {
@@ -159,7 +145,6 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         // Then it has to be that of a user.
         Some(Err(_)) | None => match state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await {
             Ok(identity) => Some(identity.user),
-            Err(AuthError::Unavailable) => return Err(Refused::NotNow),
             Err(error) => return Err(Refused::Token(error)),
         },
     };
@@ -167,12 +152,13 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
     let call = state.calls.find(id).await.map_err(|NotNow| Refused::NotNow)?;
     let is_theirs = |call: &Arc<Call>| user.as_ref().is_none_or(|user| call.has_party(user));
     let call = call.filter(is_theirs).ok_or(Refused::NotFound)?;
-    let (status, expires_at) = match &call.state {
+    let rings_until = call.rings_until(state.clock.now());
+    let status = match &call.state {
+        CallState::Ringing(_) if rings_until.is_some() => RINGING,
         // Nobody has acted on the deadline yet.
-        CallState::Ringing(ringing) if ringing.until <= state.clock.now() => (Outcome::TimedOut.word(), None),
-        CallState::Ringing(ringing) => (RINGING, Some(ringing.until.0)),
-        CallState::Accepted(_) => (ACCEPTED, None),
-        CallState::Over(over) => (over.word(), None),
+        CallState::Ringing(_) => Outcome::TimedOut.word(),
+        CallState::Accepted(_) => ACCEPTED,
+        CallState::Over(over) => over.word(),
     };
     Ok(json(
         StatusCode::OK,
@@ -183,7 +169,7 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
             call_type: call.call_type.word(),
             caller_id: call.caller.user.as_str(),
             callee_id: call.callee.as_str(),
-            expires_at,
+            expires_at: rings_until.map(|at| at.0),
         },
     ))
 }

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal, yes};
-use super::endpoint::{Access, Answer, BEARER, NO_STORE, Operation, Parameter};
+use super::answer::{RETRY_AFTER_SECONDS, json, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::ids::{is_valid_id, schema};
 use crate::turn::{ANONYMOUS, IceServer};
-
-/// When to ask again if the keys of the identity provider cannot be had.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 /// What `RTCPeerConnection` takes.
 #[derive(Serialize, JsonSchema)]
@@ -52,18 +48,21 @@ pub(super) fn ice_servers_described() -> Operation {
                 StatusCode::BAD_REQUEST,
                 "Only with `ICE_SERVERS_PUBLIC=true`: `userId` is no id.",
                 [INVALID_USER],
-            ),
+            )
+            .not_stored(),
             Answer::refusal(
                 StatusCode::UNAUTHORIZED,
                 "The token is wrong or too old.",
                 token_errors.map(|error| error.to_string()),
             )
+            .not_stored()
             .wants_token(),
             Answer::refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The key that the token is signed with cannot be fetched at present.",
                 [AuthError::Unavailable.to_string()],
             )
+            .not_stored()
             .again_after(RETRY_AFTER_SECONDS),
         ],
     );
@@ -96,12 +95,10 @@ pub(super) async fn ice_servers(
     let ice_servers = match requester(&state, &headers, query).await {
         Ok(Some(user)) => state.ice_servers.for_user(&user, region),
         Ok(None) => state.ice_servers.stun_only(),
-        Err(refused) => return refused.into_response(),
+        Err(refused) => return unshared(refused.into_response()),
     };
     let ttl = state.ice_servers.ttl().as_secs();
-    let mut response = json(StatusCode::OK, ServerList { success: true, ice_servers, ttl });
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
-    response
+    unshared(json(StatusCode::OK, ServerList { success: true, ice_servers, ttl }))
 }
 
 /// Why a request got no servers at all.
@@ -113,16 +110,7 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
-            Self::Token(error @ AuthError::Unavailable) => {
-                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-                response
-            }
-            Self::Token(error) => {
-                let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
-                response
-            }
+            Self::Token(error) => token_refused(&error),
             Self::UserId => refusal(StatusCode::BAD_REQUEST, INVALID_USER),
         }
     }

@@ -28,3 +28,6 @@ pub(super) const OUTAGE: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 
 /// Subscribing takes a trip for each 500 users.
 pub(super) const SUBSCRIBING: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// A receiver answers within some milliseconds; one that is deployed, or down, has events wait for minutes.
+pub(super) const TELLING: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0, 3_600.0];

@@ -6,7 +6,7 @@ use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
     Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Left, Limit, NotPushed, Operation, Queue, Road, Rung,
-    Sending, Slow,
+    Sending, Slow, WebhookEvent, WebhookOutcome,
 };
 use crate::metrics::registry::Book;
 
@@ -122,5 +122,14 @@ metrics! {
         not_pushed: Counters<NotPushed> = "switchboard_pushes_not_tried_total";
         /// From the beginning of a call to the registration of a device of the callee that has a push token, while it rings.
         push_to_connect: Histogram = "switchboard_push_to_connect_seconds", buckets::WAKING;
+
+        /// Events that are over with: `taken` by the receiver of webhooks, `refused` by it, or `given_up` because it took none for too long.
+        webhooks: Counters<(WebhookEvent, WebhookOutcome)> = "switchboard_webhooks_total";
+        /// Attempts to tell an event that failed and are followed by another one.
+        webhook_retries: Counters<WebhookEvent> = "switchboard_webhook_retries_total";
+        /// From what happened to a call until the receiver of webhooks had taken it.
+        webhook_delay: Histogram = "switchboard_webhook_delay_seconds", buckets::TELLING;
+        /// Calls of which something is still to be told, by any node; each node says the same.
+        webhooks_waiting: Gauge = "switchboard_webhooks_waiting";
     }
 }

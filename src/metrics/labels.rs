@@ -221,6 +221,11 @@ label! {
         ForgetToken = "forget_token",
         Devices = "devices",
         Bury = "bury",
+        Told = "told",
+        PutOff = "put_off",
+        Untold = "untold",
+        Note = "note",
+        Timeline = "timeline",
         Subscribe = "subscribe",
         Unsubscribe = "unsubscribe",
         Send = "send",
@@ -285,5 +290,24 @@ label! {
     NotPushed("reason") {
         QueueFull = "queue_full",
         NotLookedUp = "not_looked_up",
+    }
+}
+
+label! {
+    /// What is told of calls.
+    WebhookEvent("event") {
+        Started = "call.started",
+        Answered = "call.answered",
+        Ended = "call.ended",
+        Missed = "call.missed",
+    }
+}
+
+label! {
+    /// What became of that.
+    WebhookOutcome("outcome") {
+        Taken = "taken",
+        Refused = "refused",
+        GivenUp = "given_up",
     }
 }

@@ -201,10 +201,15 @@ impl Desk {
             return;
         };
         let errand = Errand { message, user: wakeup.user.clone(), at, over, after, stopping };
-        let Some(mut recipients) = self.look_up(&errand).await else {
-            self.not_looked_up.fetch_add(1, Ordering::Relaxed);
-            self.complain("devices cannot be looked up; some are not woken");
-            return;
+        let mut recipients = match self.look_up(&errand).await {
+            Ok(recipients) => recipients,
+            // Nobody is to be woken any more.
+            Err(Fate::CalledOff) => return,
+            Err(_) => {
+                self.not_looked_up.fetch_add(1, Ordering::Relaxed);
+                self.complain("devices cannot be looked up; some are not woken");
+                return;
+            }
         };
         drop(lookup);
         let except = match &wakeup.wake {
@@ -250,15 +255,15 @@ impl Desk {
         self.lanes.iter().filter(move |lane| lane.provider.carries(kind))
     }
 
-    /// The devices of the user; `None` if they cannot be looked up for as long as the message is of use.
-    async fn look_up(&self, errand: &Errand) -> Option<Vec<Recipient>> {
+    /// The devices of the user, or why this is not tried any more.
+    async fn look_up(&self, errand: &Errand) -> Result<Vec<Recipient>, Fate> {
         let mut attempt = 0;
         loop {
             if let Ok(recipients) = self.around.recipients.of(&errand.user).await {
-                return Some(recipients);
+                return Ok(recipients);
             }
             let pause = pause(attempt.min(LOOKUP_PAUSES_GROW), None, rand::random());
-            errand.patiently(tokio::time::sleep(pause), self.around.clock).await.ok()?;
+            errand.patiently(tokio::time::sleep(pause), self.around.clock).await?;
             attempt += 1;
         }
     }

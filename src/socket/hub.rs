@@ -164,23 +164,15 @@ impl Hub {
             }
             *count += 1;
         }
-        session.set_counted();
+        session.set_counted(true);
         sessions.by_id.insert(session.id().clone(), Arc::downgrade(session));
         Ok(())
     }
 
     /// Takes `session` out. Says whether it was the one of its name: a client may leave and come back over one connection.
     pub(super) fn remove(&self, session: &Session) -> bool {
+        self.uncount(session);
         let mut sessions = self.sessions.lock();
-        if session.is_counted()
-            && let Some(user) = session.token_user()
-            && let Some(count) = sessions.per_user.get_mut(user)
-        {
-            *count -= 1;
-            if *count == 0 {
-                sessions.per_user.remove(user);
-            }
-        }
         let is_here = sessions.by_id.get(session.id()).is_some_and(|kept| std::ptr::eq(kept.as_ptr(), session));
         if is_here {
             sessions.by_id.remove(session.id());
@@ -190,5 +182,19 @@ impl Hub {
             }
         }
         is_here
+    }
+
+    /// `session` is none of the connections of its user any more.
+    pub(super) fn uncount(&self, session: &Session) {
+        let mut sessions = self.sessions.lock();
+        if session.set_counted(false)
+            && let Some(user) = session.token_user()
+            && let Some(count) = sessions.per_user.get_mut(user)
+        {
+            *count -= 1;
+            if *count == 0 {
+                sessions.per_user.remove(user);
+            }
+        }
     }
 }

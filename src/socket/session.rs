@@ -113,12 +113,9 @@ impl Session {
         self.token_user.as_ref()
     }
 
-    pub(super) fn set_counted(&self) {
-        self.is_counted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_counted(&self) -> bool {
-        self.is_counted.load(Ordering::Relaxed)
+    /// From now on it is, or is no longer, among the connections of its user. Says whether it was.
+    pub(super) fn set_counted(&self, is_counted: bool) -> bool {
+        self.is_counted.swap(is_counted, Ordering::Relaxed)
     }
 
     pub(super) fn seat(&self) -> Option<Arc<Seat>> {
@@ -229,7 +226,8 @@ impl Session {
     }
 
     /// The client has left by its own word. If its connection stays, it is closed: nobody counts it any more.
-    pub(super) fn left(self: &Arc<Self>) {
+    pub(super) fn left(self: &Arc<Self>, socket: &Socket) {
+        self.wire.leave(socket);
         let session = self.clone();
         let stopping = self.hub.lifecycle.stopping().clone();
         self.hub.lifecycle.spawn(async move {
@@ -243,6 +241,8 @@ impl Session {
 
     /// The client is gone. What it has sent before is dealt with first.
     pub(super) fn gone(self: &Arc<Self>) {
+        // Its place is free at once: the next connection may have been asked for already.
+        self.hub.uncount(self);
         if let Put::StartReader(job) = self.mailbox.put_last(Job::Gone) {
             self.start_reader(Some(job));
         }

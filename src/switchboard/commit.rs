@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload, Prospect, Stored, Unavailable};
-use crate::call::{Actor, Call, Command, Decision, Effect, EndReason, Initiation, Outcome, Request, State, Transition};
+use crate::call::{
+    Actor, Call, Command, Decision, Effect, EndReason, Initiation, Milestone, Outcome, Request, State, Transition,
+};
 use crate::ids::CallId;
 use crate::push::Wakeup;
 use crate::switchboard::observed::Change;
@@ -43,7 +45,9 @@ impl Switchboard {
             match stored.call.decide(command.clone(), self.clock.now(), &self.rules) {
                 Ok(Decision::Changed(Transition { call, effects })) => {
                     let call = Arc::new(call);
-                    if self.commit(Expected::Version(stored.version), &call, effects).await? == Committed::Done {
+                    let milestones = Milestone::of(Some(&stored.call), &call, command.by());
+                    let expected = Expected::Version(stored.version);
+                    if self.commit(expected, &call, effects, milestones).await? == Committed::Done {
                         return Ok(call);
                     }
                 }
@@ -99,7 +103,8 @@ impl Switchboard {
             }
             let expected = Expected::New { callee_calls: callee_calls.version, caller_calls: caller_calls.version };
             let call_id = call.id;
-            match self.commit(expected, &Arc::new(call), effects).await? {
+            let milestones = Milestone::of(None, &call, Some(by));
+            match self.commit(expected, &Arc::new(call), effects, milestones).await? {
                 Committed::Done => {
                     let reachability = self.reachability(&callee_devices);
                     return Ok(Begun { call_id, call_type: new.call_type, reachability });
@@ -121,7 +126,13 @@ impl Switchboard {
         Ok(Begun { call_id, call_type: call.call_type, reachability: self.reachability(&devices) })
     }
 
-    async fn commit(&self, expected: Expected, call: &Arc<Call>, effects: Vec<Effect>) -> Result<Committed, Failure> {
+    async fn commit(
+        &self,
+        expected: Expected,
+        call: &Arc<Call>,
+        effects: Vec<Effect>,
+        milestones: Vec<Milestone>,
+    ) -> Result<Committed, Failure> {
         let mut outbox = Vec::with_capacity(effects.len());
         let mut wakes = Vec::new();
         for effect in effects {
@@ -133,7 +144,7 @@ impl Switchboard {
             }
         }
         let change = Change::of(&expected, &outbox, call);
-        let commit = Commit { expected, call: call.clone(), outbox };
+        let commit = Commit { expected, call: call.clone(), outbox, milestones, entries: Vec::new() };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
             note(call);

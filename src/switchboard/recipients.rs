@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backplane::{Backplane, Device};
-use crate::call::State;
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, UserId};
 use crate::push::{Recipient, Recipients, Unknown};
@@ -27,18 +26,18 @@ impl Known {
 impl Recipients for Known {
     async fn of(&self, user: &UserId) -> Result<Vec<Recipient>, Unknown> {
         let devices = self.backplane.devices(user).await.map_err(|_| Unknown)?;
-        let recipient =
-            |Device { id, is_connected, tokens, seen_at }| Recipient { device: id, is_connected, tokens, seen_at };
+        let recipient = |Device { id, is_connected, tokens, seen_at, node: _ }| Recipient {
+            device: id,
+            is_connected,
+            tokens,
+            seen_at,
+        };
         Ok(devices.into_iter().map(recipient).collect())
     }
 
     async fn is_ringing(&self, call: CallId) -> Result<bool, Unknown> {
         let stored = self.backplane.load(call).await.map_err(|_| Unknown)?;
-        let now = self.clock.now();
-        Ok(stored.is_some_and(|stored| match &stored.call.state {
-            State::Ringing(ringing) => now < ringing.until,
-            State::Accepted(_) | State::Over(_) => false,
-        }))
+        Ok(stored.is_some_and(|stored| stored.call.rings_until(self.clock.now()).is_some()))
     }
 
     async fn forget(&self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken) {

@@ -159,6 +159,8 @@ impl Exchange {
             inbox_bytes: 1 << 20,
             inbox_ttl: Duration::from_secs(86_400),
             over_ttl: Duration::from_secs(300),
+            feed: None,
+            timelines: None,
         };
         Self { memory: Memory::new(clock, config), clock, push: Arc::default() }
     }

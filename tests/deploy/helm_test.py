@@ -82,6 +82,8 @@ class Chart(unittest.TestCase):
         settings = the(objects_of("nginx"), "ConfigMap")["data"]
         self.assertEqual(settings["TURN_STATIC_SECRET_FILE"], "/etc/switchboard/turn/secret")
         self.assertEqual(settings["CALL_MAX_DURATION"], "86400000")
+        self.assertEqual(settings["WEBHOOK_URL"], "https://backend.example.org/calls")
+        self.assertEqual(settings["WEBHOOK_EVENTS"], "call.ended,call.missed")
         self.assertEqual(settings["TURN_REGIONS"], "eu=turn:eu.example.org; us=turn:us.example.org,turns:us.example.org:443?transport=tcp")
 
     def test_turn_credentials_live_as_long_as_they_are_to_wherever_the_secret_is(self):
@@ -172,6 +174,11 @@ REFUSED = {
     "redis.enabled=false": "set replicaCount to 1",
     "apns.existingSecret=apns": "needs apns.keyId",
     "turn.existingSecret=turn": "need turn.urls",
+    "config.WEBHOOK_SECRET=x": "is a secret",
+    "config.WEBHOOK_URL=https://backend.example.org": "webhooks.url",
+    "webhooks.events={call.ended}": "needs webhooks.url",
+    "webhooks.url=https://backend.example.org existingSecret=": "needs WEBHOOK_SECRET",
+    "webhooks.url=backend": "webhooks",
     "turn.urls={stun:a.example.org}": "turn",
     "autoscaling.enabled=true keda.enabled=true": "fight",
     "autoscaling.enabled=true autoscaling.targetCPUUtilizationPercentage=0": "needs something to go by",

@@ -180,7 +180,8 @@ def check_settings(test, objects, deployment):
     for group in ("APNS_", "REDIS_TLS_", "FIREBASE_", "TURN_"):
         if set(name for name in settings if name.startswith(group)) - set(tried):
             tried = {name: value for name, value in tried.items() if not name.startswith(group)}
-    tried = {"NODE_ENV": "production", "JWT_SECRET": "in the Secret, and long enough for it"} | tried
+    secret = {"JWT_SECRET": "in the Secret, and long enough for it", "WEBHOOK_SECRET": "in-the-Secret-and-long-enough"}
+    tried = {"NODE_ENV": "production"} | secret | tried
     run = subprocess.run([os.environ["SWITCHBOARD_BIN"], "check-config"], env=tried, cwd="/", capture_output=True, text=True)
     test.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 

@@ -102,6 +102,16 @@ fn push_on_two_nodes() {
 }
 
 #[test]
+fn webhooks() {
+    passes("webhooks.test.mjs");
+}
+
+#[test]
+fn webhooks_on_two_nodes() {
+    passes_on_two_nodes("webhooks.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }
@@ -134,6 +144,11 @@ fn nodes() {
 #[test]
 fn proxy() {
     passes("proxy.test.mjs");
+}
+
+#[test]
+fn doctor() {
+    passes("doctor.test.mjs");
 }
 
 #[test]

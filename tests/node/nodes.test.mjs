@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import {
   NO_RATE_LIMITS, again, app, chaosProxy, eventually, fence, phone, refused, ring, startCluster, startRedis, talk, toldOf, unique,
 } from './support.mjs';
+import { WEBHOOK_SECRET, startReceiver } from './webhook-receiver.mjs';
 
 /** Until the others have seen that a node is dead, and what depends on it has happened. */
 const MOURNED_WITHIN_MS = 40_000;
@@ -238,5 +239,47 @@ describe('a node leaves', () => {
       }
     }
     for (const { two } of calls) await Promise.all(two.map((who) => who.hasNot('call_end')));
+  });
+});
+
+describe('webhooks', () => {
+  test('what a node was telling when it died is told by another one, with the same id, and nothing is told out of turn', async (t) => {
+    const receiver = await startReceiver(t);
+    const { cluster } = await group(t, { nodes: 1, env: { WEBHOOK_SECRET, WEBHOOK_URL: receiver.url } });
+    receiver.answer('call.started', 'hang');
+    const door = await doorOf(t, cluster);
+    const [alice, bob] = [await app(t, door), await app(t, door)];
+    const callId = await talk(alice, bob);
+    const untold = await receiver.attempts('call.started', 1);
+    await (await cluster.join()).ready();
+    await cluster.nodes[0].kill9();
+    for (const who of [alice, bob]) {
+      await who.disconnected();
+      await who.take('registered');
+    }
+    await alice.request('call_end', { callId });
+    await receiver.takes(callId, 3, MOURNED_WITHIN_MS);
+    const all = receiver.of(callId);
+    assert.deepEqual(all.map(({ type }) => type), ['call.started', 'call.started', 'call.answered', 'call.ended']);
+    assert.equal(all[1].id, untold.id);
+  });
+
+  test('several nodes tell each event once, and what a node leaves is taken by the others', async (t) => {
+    const receiver = await startReceiver(t);
+    const { cluster } = await group(t, { nodes: 3, env: { DRAIN_TIMEOUT: '500', WEBHOOK_SECRET, WEBHOOK_URL: receiver.url } });
+    const door = await doorOf(t, cluster);
+    const calls = await Promise.all(Array.from({ length: 12 }, async () => {
+      const two = [await app(t, door, { user: unique('alice') }), await app(t, door, { user: unique('bob') })];
+      return { two, callId: await talk(...two) };
+    }));
+    for (const { callId } of calls) await receiver.takes(callId, 2);
+    assert.equal((await cluster.nodes[0].stop()).code, 0);
+    for (const { two, callId } of calls) {
+      await eventually(() => two[0].request('call_end', { callId }).then(({ success, error }) => success || error.code === 'E102'), 'it does not end');
+    }
+    for (const { callId } of calls) {
+      await receiver.takes(callId, 3);
+      assert.deepEqual(receiver.of(callId).map(({ id }) => id), [0, 1, 2].map((place) => `${callId}:${place}`));
+    }
   });
 });

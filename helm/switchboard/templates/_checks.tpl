@@ -25,8 +25,8 @@
   "FIREBASE_PRIVATE_KEY_PATH" "fcm.existingSecret" "FIREBASE_PROJECT_ID" "fcm.projectId"
   "APNS_KEY_PATH" "apns.existingSecret" "APNS_KEY_ID" "apns.keyId" "APNS_TEAM_ID" "apns.teamId" "APNS_TOPIC" "apns.topic"
   "APNS_ENVIRONMENT" "apns.environment" "TURN_SERVER_URL" "turn.urls" "TURN_REGIONS" "turn.regions" "TURN_TTL" "turn.ttl"
-  "TURN_STATIC_SECRET_FILE" "turn.existingSecret" -}}
-{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" -}}
+  "TURN_STATIC_SECRET_FILE" "turn.existingSecret" "WEBHOOK_URL" "webhooks.url" "WEBHOOK_EVENTS" "webhooks.events" -}}
+{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" "WEBHOOK_SECRET" -}}
 {{- range $name, $_ := .config -}}
 {{- if has $name $secret -}}
 {{- fail (printf "config.%s is a secret, and config ends up where anybody can read it: put it into the Secret that existingSecret names" $name) -}}
@@ -67,6 +67,10 @@
 {{- end -}}
 {{- if and (or .turn.existingSecret .turn.regions) (not .turn.urls) -}}
 {{- fail "turn.existingSecret and turn.regions need turn.urls" -}}
+{{- end -}}
+{{- if and .webhooks.events (not .webhooks.url) }}{{ fail "webhooks.events needs webhooks.url" }}{{ end -}}
+{{- if and .webhooks.url (not .existingSecret) (not .extraEnv) (not .extraEnvFrom) -}}
+{{- fail "webhooks.url needs WEBHOOK_SECRET, in the Secret that existingSecret names" -}}
 {{- end -}}
 {{- end }}
 

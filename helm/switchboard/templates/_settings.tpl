@@ -33,6 +33,10 @@
 {{- $_ := set $settings "APNS_TOPIC" $values.apns.topic -}}
 {{- $_ := set $settings "APNS_ENVIRONMENT" $values.apns.environment -}}
 {{- end -}}
+{{- if $values.webhooks.url -}}
+{{- $_ := set $settings "WEBHOOK_URL" $values.webhooks.url -}}
+{{- with $values.webhooks.events }}{{ $_ := set $settings "WEBHOOK_EVENTS" (join "," .) }}{{ end -}}
+{{- end -}}
 {{- if $values.turn.urls -}}
 {{- $_ := set $settings "TURN_SERVER_URL" (join "," $values.turn.urls) -}}
 {{- $_ := set $settings "TURN_TTL" $values.turn.ttl -}}

@@ -43,6 +43,8 @@ pub(crate) async fn one_of_many_changes_wins(lab: impl Lab) {
         expected: Expected::Version(version),
         call: accepted(call.clone(), &format!("b{index}")).into(),
         outbox: vec![end_of(call.id, &user("alice"))],
+        milestones: Vec::new(),
+        entries: Vec::new(),
     };
     assert_eq!(all_at_once(&node, (0..MANY).map(change).collect()).await, (1, MANY - 1));
     assert_ne!(node.version(call.id).await, version);
@@ -54,7 +56,13 @@ pub(crate) async fn one_of_many_new_calls_wins(lab: impl Lab) {
     let expected = node.expected_new(&ringing(far())).await;
     let begin = |_| {
         let call = ringing(far());
-        Commit { expected: expected.clone(), outbox: vec![incoming(call.id, &call.callee)], call: call.into() }
+        Commit {
+            expected: expected.clone(),
+            outbox: vec![incoming(call.id, &call.callee)],
+            call: call.into(),
+            milestones: Vec::new(),
+            entries: Vec::new(),
+        }
     };
     assert_eq!(all_at_once(&node, (0..MANY).map(begin).collect()).await, (1, MANY - 1));
     assert_eq!(node.live(&user("bob")).await, node.inbox_calls(&user("bob")).await);
@@ -65,7 +73,13 @@ pub(crate) async fn a_change_of_what_is_not_there_is_lost(lab: impl Lab) {
     for version in [0, 1] {
         let call = ringing(far());
         let id = call.id;
-        let commit = Commit { expected: Expected::Version(Version(version)), call: call.into(), outbox: Vec::new() };
+        let commit = Commit {
+            expected: Expected::Version(Version(version)),
+            call: call.into(),
+            outbox: Vec::new(),
+            milestones: Vec::new(),
+            entries: Vec::new(),
+        };
         assert_eq!(node.backplane.commit(commit).await, Ok(Committed::Lost));
         assert!(node.backplane.load(id).await.unwrap().is_none());
     }
@@ -79,6 +93,8 @@ pub(crate) async fn a_new_call_needs_the_lists_as_they_were(lab: impl Lab) {
         expected,
         call: call.into(),
         outbox: vec![incoming(CallId::random(), &user("bob"))],
+        milestones: Vec::new(),
+        entries: Vec::new(),
     };
 
     // Somebody else has called the callee.
@@ -118,11 +134,23 @@ pub(crate) async fn a_request_is_carried_out_once(lab: impl Lab) {
     let again = || requested(ringing(far()), "r1");
     let stale = Expected::New { callee_calls: Version(0), caller_calls: Version(0) };
     for expected in [two.expected_new(&again()).await, stale] {
-        let commit = Commit { expected, call: again().into(), outbox: vec![incoming(first.id, &user("bob"))] };
+        let commit = Commit {
+            expected,
+            call: again().into(),
+            outbox: vec![incoming(first.id, &user("bob"))],
+            milestones: Vec::new(),
+            entries: Vec::new(),
+        };
         assert_eq!(two.backplane.commit(commit).await, Ok(Committed::Repeated(first.id)));
     }
     one.change(over(first.clone()), Vec::new()).await;
-    let commit = Commit { expected: two.expected_new(&again()).await, call: again().into(), outbox: Vec::new() };
+    let commit = Commit {
+        expected: two.expected_new(&again()).await,
+        call: again().into(),
+        outbox: Vec::new(),
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
     assert_eq!(two.backplane.commit(commit).await, Ok(Committed::Repeated(first.id)), "also when it is over");
     assert_eq!(one.inbox(&user("bob")).await, []);
 
@@ -151,7 +179,12 @@ pub(crate) async fn nothing_of_a_lost_commit_is_done(lab: impl Lab) {
         (Expected::New { callee_calls: Version(99), caller_calls: lists.0 }, requested(with_deadline, "r9")),
     ] {
         let outbox = vec![end_of(call.id, &alice), end_of(call.id, &bob)];
-        assert_eq!(node.backplane.commit(Commit { expected, call: call.into(), outbox }).await, Ok(Committed::Lost));
+        assert_eq!(
+            node.backplane
+                .commit(Commit { expected, call: call.into(), outbox, milestones: Vec::new(), entries: Vec::new() })
+                .await,
+            Ok(Committed::Lost)
+        );
     }
 
     assert_eq!(*node.backplane.load(call.id).await.unwrap().unwrap().call, accepted(call.clone(), "b1"));
@@ -171,7 +204,13 @@ pub(crate) async fn all_of_a_commit_is_done(lab: impl Lab) {
     let (alice, bob) = (user("alice"), user("bob"));
     let call = ringing(lab.now());
     let outbox = vec![incoming(call.id, &bob), end_of(call.id, &alice)];
-    let commit = Commit { expected: node.expected_new(&call).await, call: call.clone().into(), outbox };
+    let commit = Commit {
+        expected: node.expected_new(&call).await,
+        call: call.clone().into(),
+        outbox,
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
     assert_eq!(node.backplane.commit(commit).await, Ok(Committed::Done));
     assert!(node.backplane.load(call.id).await.unwrap().is_some());
     assert_eq!((node.live(&alice).await, node.live(&bob).await), (vec![call.id], vec![call.id]));

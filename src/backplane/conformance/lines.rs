@@ -76,7 +76,13 @@ pub(crate) async fn a_commit_brings_its_messages_in_order(lab: impl Lab) {
     let call = ringing(far());
     let outbox =
         vec![incoming(call.id, &bob), end_of(call.id, &alice), signal(call.id, &bob, 1), end_of(call.id, &bob)];
-    let commit = Commit { expected: one.expected_new(&call).await, call: call.into(), outbox: outbox.clone() };
+    let commit = Commit {
+        expected: one.expected_new(&call).await,
+        call: call.into(),
+        outbox: outbox.clone(),
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
     one.backplane.commit(commit).await.unwrap();
     for name in [&alice, &bob] {
         let kept = one.inbox(name).await;

@@ -54,7 +54,7 @@ impl Records {
 
 impl State {
     pub(super) fn commit(&mut self, commit: Commit, now: Timestamp, config: &MemoryConfig) -> Committed {
-        let Commit { expected, call, outbox } = commit;
+        let Commit { expected, call, outbox, milestones: _, entries: _ } = commit;
         match expected {
             Expected::Version(version) if self.records.version(call.id) != Some(version) => return Committed::Lost,
             Expected::Version(_) => {}

@@ -26,6 +26,8 @@ impl Lab for MemoryLab {
             inbox_bytes: LIMITS.inbox_bytes,
             inbox_ttl: LIMITS.inbox_ttl,
             over_ttl: LIMITS.over_ttl,
+            feed: Some(LIMITS.feed),
+            timelines: Some(LIMITS.timelines),
         };
         let clock = Clock::following_tokio(Timestamp(1_700_000_000_000));
         Self { memory: Memory::new(clock, config), metrics: Metrics::new(), clock }

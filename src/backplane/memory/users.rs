@@ -192,6 +192,7 @@ impl Users {
         let device = |entry: &Entry| Device {
             id: entry.id.clone(),
             is_connected: entry.session.is_some(),
+            node: None,
             tokens: entry.tokens.clone(),
             seen_at: entry.seen_at,
         };

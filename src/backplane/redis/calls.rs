@@ -10,10 +10,11 @@ use crate::backplane::redis::cache::Seen;
 use crate::backplane::redis::directory::devices_of;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::link::Lane;
-use crate::backplane::redis::{Redis, message, millis, record};
+use crate::backplane::redis::{Redis, message, milestone, millis, record};
 use crate::backplane::{Calls, Commit, Committed, Due, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
 use crate::call::{Call, State};
 use crate::ids::{CallId, RequestId, UserId};
+use crate::timeline::Entry;
 
 /// How long the documented record of a ringing call is kept, as documented; longer where calls ring longer.
 const RINGING_TTL: Duration = Duration::from_secs(60);
@@ -77,7 +78,7 @@ impl Calls for Redis {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Unavailable> {
-        let Commit { expected, call, outbox } = commit;
+        let Commit { expected, call, outbox, milestones, entries } = commit;
         let (before, lists, foreign) = match expected {
             Expected::Version(Version(0)) => return Ok(Committed::Lost),
             Expected::Version(version) => {
@@ -102,6 +103,14 @@ impl Calls for Redis {
                 (&outgoing.user, outgoing.payload.size(), message)
             })
             .collect();
+        let fed: Vec<_> = match self.retention.feed {
+            Some(_) => milestones.iter().map(milestone::write).collect(),
+            None => Vec::new(),
+        };
+        let noted: Vec<_> = match self.retention.timelines {
+            Some(_) => entries.iter().map(Entry::to_text).collect(),
+            None => Vec::new(),
+        };
         let not_after = self.not_after();
         let command = |_| {
             let mut command = self.scripts.commit.command();
@@ -110,7 +119,7 @@ impl Calls for Redis {
             command.arg(call.deadline().map(|at| at.0.to_string()).unwrap_or_default());
             command.arg(millis(self.documented_ttl(&call)));
             command.arg(call.caller.user.as_str()).arg(call.callee.as_str()).arg(lists.0.0).arg(lists.1.0);
-            command.arg(&request);
+            command.arg(&request).arg(fed.len()).arg(noted.len()).arg(&fed).arg(&noted);
             for (user, _, message) in &messages {
                 command.arg(user.as_str()).arg(message);
             }
@@ -125,6 +134,9 @@ impl Calls for Redis {
                     self.deadlines.set(at, call.id, self.clock.now());
                 }
                 self.cache.put(Seen { call, revision, foreign });
+                if !fed.is_empty() {
+                    self.fed.notify_one();
+                }
                 Ok(Committed::Done)
             }
             Value::Int(0) => Ok(Committed::Lost),

@@ -206,7 +206,9 @@ pub(super) fn devices_of(fields: &[String], redis: &Redis) -> Vec<Device> {
         if session.is_empty() && seen_at.plus(ttl) <= now {
             return None;
         }
-        Some(Device { id, is_connected: !session.is_empty() && redis.nodes.is_alive(node), tokens, seen_at })
+        let is_connected = !session.is_empty() && redis.nodes.is_alive(node);
+        let node = NodeId::parse(node).filter(|_| is_connected);
+        Some(Device { id, is_connected, node, tokens, seen_at })
     };
     values.keys().filter_map(device).collect()
 }

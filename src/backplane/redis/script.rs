@@ -1,13 +1,16 @@
 //! The scripts that Redis runs: each is one step that happens whole or not at all. What does not change while a node lives is
 //! written into them rather than sent with every run.
 
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
-use crate::backplane::PUSH_TOKEN_TTL;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::{Retention, millis};
+use crate::backplane::{FeedBounds, PUSH_TOKEN_TTL, TimelineBounds};
 use crate::ids::PushTokenKind;
+use crate::timeline::ENTRIES_MAX;
 
 /// A script, ready to run.
 pub(super) struct Script {
@@ -79,7 +82,7 @@ scripts! {
     /// Calls that are due.
     claim [time],
     /// Changes a call.
-    commit [time inbox publish append take_out],
+    commit [time inbox publish append take_out feed timeline],
     /// Disconnects a device.
     detach [time alive],
     /// The devices of a user.
@@ -92,26 +95,40 @@ scripts! {
     live [live],
     /// One call.
     load [record],
+    /// Appends to timelines.
+    note [],
     /// What a new call is decided upon.
     prospect [live],
+    /// Has a call wait to be told of.
+    put_off [],
     /// What is kept for a user.
     read [time record live inbox],
     /// Puts back a call.
     restore [time record],
     /// Sends a message.
     send [inbox publish],
+    /// Calls of which something is to be told.
+    take_untold [time],
+    /// The timeline of a call.
+    timeline [],
+    /// Something was told of a call.
+    told [time],
     /// Keeps the documented records of calls that go on.
     touch [],
     /// Keeps an inbox within its bounds.
     trim [time inbox take_out],
     /// Notes a session that has not registered.
     unregistered [],
+    /// How much is to be told.
+    untold [],
 }
 
 fn constants(keys: &Keys, retention: &Retention) -> String {
-    let Retention { inbox_messages, inbox_bytes, inbox_ttl, .. } = retention;
+    let Retention { inbox_messages, inbox_bytes, inbox_ttl, feed, timelines, .. } = retention;
+    let timelines = timelines.unwrap_or(TimelineBounds { calls: 0, ttl: Duration::ZERO });
+    let feed = feed.unwrap_or(FeedBounds { calls: 0, ttl: Duration::ZERO });
     format!(
-        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\n",
+        "local PREFIX, CHANNELS = {}, {}\nlocal INBOX_MESSAGES, INBOX_BYTES, INBOX_TTL, INBOX_KEPT = {inbox_messages}, {inbox_bytes}, {}, {}\nlocal PUSH_TOKEN_TTL, PUSH_TOKEN_KINDS = {}, {{ {} }}\nlocal FEED_CALLS, FEED_TTL = {}, {}\nlocal TIMELINE_CALLS, TIMELINE_TTL, TIMELINE_ENTRIES = {}, {}, {ENTRIES_MAX}\n",
         quoted(keys.prefix()),
         quoted(keys.channels()),
         millis(*inbox_ttl),
@@ -119,6 +136,10 @@ fn constants(keys: &Keys, retention: &Retention) -> String {
         millis(*inbox_ttl + *inbox_ttl / 8),
         millis(PUSH_TOKEN_TTL),
         PushTokenKind::ALL.map(|kind| quoted(kind.key())).join(", "),
+        feed.calls,
+        millis(feed.ttl),
+        timelines.calls,
+        millis(timelines.ttl),
     )
 }
 

@@ -156,6 +156,8 @@ impl Lab for RedisLab {
             inbox_ttl: LIMITS.inbox_ttl,
             over_ttl: LIMITS.over_ttl,
             ring_timeout: Duration::from_secs(45),
+            feed: Some(LIMITS.feed),
+            timelines: Some(LIMITS.timelines),
         };
         let config = self.server.config();
         let mut node = Redis::new(config, retention, self.clock, self.correction, receiver, Metrics::new());

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
-use reqwest::header::HeaderValue;
 use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::ApnsConfig;
+use crate::outbound::header::HeaderValue;
 
 /// Apple wants it between 20 and 60 minutes.
 const RENEWED_AFTER: Duration = Duration::from_secs(45 * 60);

@@ -252,6 +252,19 @@ async fn devices_that_cannot_be_looked_up_are_looked_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_ends_while_devices_are_looked_up_is_no_failure_to_do_so() {
+    let house = House::new(&[("one", Some("f1"), None)]);
+    *house.devices.is_away.lock() = true;
+    house.wake(Wake::Ring);
+    house.pass(5_000).await;
+    *house.devices.is_away.lock() = false;
+    house.wake(stop(Silence::Cancelled));
+    house.pass(10).await;
+    assert_eq!(house.fcm.sent(), to(Kind::Stop, &["f1"]));
+    assert_eq!(house.dispatcher.snapshot().not_looked_up, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_much_else_waits_who_rings_is_stopped() {
     let names: Vec<String> = (0..64).map(|n| format!("d{n}")).collect();
     let devices: Vec<_> = names.iter().map(|name| (name.as_str(), Some(name.as_str()), None)).collect();

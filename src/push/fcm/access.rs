@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
-use reqwest::header::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::FcmConfig;
+use crate::outbound::header::{HeaderMap, HeaderValue};
 use crate::push::Outcome;
 use crate::push::connection::{Connection, Reply};
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -9,14 +10,18 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::backplane::{
-    Abandoned, Attached, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Due, Lines, LiveCalls,
-    Outgoing, Position, Prospect, Registration, Renewed, Sent, Stored, Unavailable, Version,
+    Abandoned, Attached, Backed, Backlog, Backplane, Calls, Commit, Committed, Device, Directory, Due, Feed, Lines,
+    LiveCalls, Outgoing, Position, Prospect, Registration, Renewed, Sent, Stored, Timelines, Unavailable, Untold,
+    Version,
 };
+use crate::call::Turn;
+use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
+use crate::timeline::{Entry, Note};
 
 /// How many orders of events are tried; each seed is one.
 const ORDERS: u64 = 500;
@@ -155,6 +160,36 @@ impl Lines for Unhurried {
 
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable> {
         self.step().await.read(user, after).await
+    }
+}
+
+#[async_trait]
+impl Feed for Unhurried {
+    async fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable> {
+        self.step().await.take_untold(limit, lease).await
+    }
+
+    async fn told(&self, call: CallId, through: Turn) -> Result<(), Unavailable> {
+        self.step().await.told(call, through).await
+    }
+
+    async fn put_off(&self, call: CallId, until: Timestamp) -> Result<(), Unavailable> {
+        self.step().await.put_off(call, until).await
+    }
+
+    async fn untold(&self) -> Result<Backed, Unavailable> {
+        self.step().await.untold().await
+    }
+}
+
+#[async_trait]
+impl Timelines for Unhurried {
+    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
+        self.step().await.note(notes).await
+    }
+
+    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable> {
+        self.step().await.timeline(call).await
     }
 }
 

@@ -1,7 +1,8 @@
 -- Changes a call: record, deadline, lists of live calls and messages at once, or nothing.
 -- ARGV: 1 when it is too late, 2 call, 3 expected revision or '', 4 token, 5 revision, 6 record, 7 '1' if live, 8 deadline in ms
 -- or '', 9 ms the documented record is kept, 10 caller, 11 callee, 12 and 13 versions of their lists, 14 key of the request or
--- '', then for each message: user, the message.
+-- '', 15 how many milestones are to be told, 16 how many entries go into the timeline, those, these, then for each message: user, the
+-- message.
 -- Answers 1 done, 0 lost, -1 too late, or the call that was made under the same request.
 if now > tonumber(ARGV[1]) then return -1 end
 local call, expected, token, revision, record = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -67,7 +68,10 @@ elseif expected ~= '' then
   redis.call('DEL', live, timer)
   redis.call('ZREM', PREFIX .. 'deadlines', call)
 end
-for message = 15, #ARGV, 2 do
+local fed, noted = tonumber(ARGV[15]), tonumber(ARGV[16])
+if fed > 0 then feed(call, 17, 16 + fed) end
+if noted > 0 then timeline(call, 17 + fed, 16 + fed + noted, expected == '') end
+for message = 17 + fed + noted, #ARGV, 2 do
   append(ARGV[message], ARGV[message + 1])
 end
 return 1

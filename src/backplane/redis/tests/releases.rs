@@ -56,8 +56,13 @@ async fn a_record_of_a_later_form_is_left_alone() {
     .await;
     assert_eq!(two.backplane.load(call.id).await.map(drop), Err(Unavailable), "it is there, and not for this release");
     assert_eq!(two.backplane.live_calls(&user("bob")).await.unwrap().calls.len(), 0, "others are not held up by it");
-    let commit =
-        Commit { expected: Expected::Version(Version(2)), call: over(call.clone()).into(), outbox: Vec::new() };
+    let commit = Commit {
+        expected: Expected::Version(Version(2)),
+        call: over(call.clone()).into(),
+        outbox: Vec::new(),
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
     assert_eq!(two.backplane.commit(commit).await, Err(Unavailable));
     assert_eq!(record(&lab, call.id).await["state"], "parked");
 }

@@ -1,0 +1,68 @@
+//! The timelines of calls in memory: each for as long as it is to be kept, and no more of them than fit.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::backplane::TimelineBounds;
+use crate::clock::Timestamp;
+use crate::ids::CallId;
+use crate::timeline::{ENTRIES_MAX, Entry, Note};
+
+/// What is kept. Nothing where there are no bounds.
+pub(super) struct Timelines {
+    bounds: Option<TimelineBounds>,
+    calls: HashMap<CallId, Kept>,
+    /// The calls, those first that began first.
+    order: VecDeque<CallId>,
+}
+
+struct Kept {
+    entries: Vec<Entry>,
+    forget_at: Timestamp,
+}
+
+impl Timelines {
+    pub(super) fn new(bounds: Option<TimelineBounds>) -> Self {
+        Self { bounds, calls: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// What a commit says of a call. Its timeline is begun where it begins.
+    pub(super) fn commit(&mut self, call: CallId, entries: Vec<Entry>, begins: bool, now: Timestamp) {
+        let Some(bounds) = self.bounds.filter(|_| !entries.is_empty()) else { return };
+        let forget_at = now.plus(bounds.ttl);
+        if begins {
+            self.calls.insert(call, Kept { entries, forget_at });
+            self.order.push_back(call);
+            while self.order.len() > bounds.calls {
+                if let Some(oldest) = self.order.pop_front() {
+                    self.calls.remove(&oldest);
+                }
+            }
+        } else if let Some(kept) = self.calls.get_mut(&call) {
+            kept.entries.extend(entries);
+            kept.forget_at = forget_at;
+        }
+    }
+
+    /// Appends what nodes have noted, and answers how many of it is not kept.
+    pub(super) fn append(&mut self, notes: Vec<Note>) -> usize {
+        let mut lost = 0;
+        for Note { call, entry } in notes {
+            match self.calls.get_mut(&call) {
+                Some(kept) if kept.entries.len() < ENTRIES_MAX => kept.entries.push(entry),
+                Some(_) | None => lost += 1,
+            }
+        }
+        lost
+    }
+
+    pub(super) fn get(&self, call: CallId, now: Timestamp) -> Vec<Entry> {
+        let kept = self.calls.get(&call).filter(|kept| now < kept.forget_at);
+        kept.map(|kept| kept.entries.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        self.calls.retain(|_, kept| now < kept.forget_at);
+        self.calls.shrink_to(self.calls.len() * 2);
+        self.order.retain(|call| self.calls.contains_key(call));
+    }
+}

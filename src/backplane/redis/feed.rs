@@ -1,0 +1,85 @@
+//! What is to be told of calls: a list for each call, and a sorted set of when each is due, from which any node takes what is due for
+//! as long as it says.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::backplane::redis::link::Lane;
+use crate::backplane::redis::{Redis, milestone, millis};
+use crate::backplane::{Backed, Feed, Unavailable, Untold};
+use crate::call::Turn;
+use crate::clock::Timestamp;
+use crate::ids::CallId;
+
+/// How often it is looked whether something is due that nobody here has put there: a node may have died with what it had taken, and
+/// what was put off comes back.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Feed for Redis {
+    async fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable> {
+        if self.retention.feed.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.link.up().await;
+            // If it fails Redis is away, or has nothing for whoever asks at this moment: it is asked again.
+            if let Ok(untold) = self.claim_untold(limit, lease).await
+                && !untold.is_empty()
+            {
+                return Ok(untold);
+            }
+            // Waits for a call that was begun, or told, here, or for the next look.
+            let _ = tokio::time::timeout(LOOK_EVERY, self.fed.notified()).await;
+        }
+    }
+
+    async fn told(&self, call: CallId, through: Turn) -> Result<(), Unavailable> {
+        let command = |_| {
+            let mut command = self.scripts.told.command();
+            command.arg(call.to_string()).arg(through.place());
+            command
+        };
+        let has_more: u8 = self.link.run(Lane::House, &self.scripts.told, command).await?;
+        if has_more == 1 {
+            self.fed.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn put_off(&self, call: CallId, until: Timestamp) -> Result<(), Unavailable> {
+        let command = |_| {
+            let mut command = self.scripts.put_off.command();
+            command.arg(call.to_string()).arg(until.0);
+            command
+        };
+        self.link.run::<u8>(Lane::House, &self.scripts.put_off, command).await.map(drop)
+    }
+
+    async fn untold(&self) -> Result<Backed, Unavailable> {
+        let command = |_| self.scripts.untold.command();
+        let (calls, dropped) = self.link.run(Lane::House, &self.scripts.untold, command).await?;
+        Ok(Backed { calls, dropped })
+    }
+}
+
+impl Redis {
+    async fn claim_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable> {
+        let command = |_| {
+            let mut command = self.scripts.take_untold.command();
+            command.arg(limit).arg(millis(lease));
+            command
+        };
+        let taken: Vec<(String, Vec<String>)> = self.link.run(Lane::House, &self.scripts.take_untold, command).await?;
+        let untold = |(call, texts): (String, Vec<String>)| {
+            let milestones: Vec<_> = texts.iter().filter_map(|text| milestone::read(text)).collect();
+            if milestones.len() < texts.len() {
+                tracing::error!(call_id = %call, "something is not told that cannot be read: is there a newer release?");
+            }
+            // Left to that release, or forgotten in time.
+            (!milestones.is_empty()).then_some(Untold { call: CallId::parse(&call)?, milestones })
+        };
+        Ok(taken.into_iter().filter_map(untold).collect())
+    }
+}
