@@ -12,16 +12,23 @@ use serde_json::{Map, Value};
 pub use asyncapi::asyncapi;
 pub use openapi::openapi;
 
-/// Where types are described, in both kinds of document.
-const SCHEMAS: &str = "#/components/schemas/";
-
-/// Describes types below [`SCHEMAS`].
+/// Describes types in the place that both kinds of document have for them.
 fn generator(settings: SchemaSettings) -> SchemaGenerator {
     let settings = settings.with(|settings| {
-        settings.definitions_path = SCHEMAS.trim_start_matches('#').trim_end_matches('/').to_owned().into();
+        settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
     settings.into_generator()
+}
+
+/// All that is described by the types that are read and by those that are written.
+fn described(read: SchemaGenerator, written: SchemaGenerator) -> Value {
+    let mut all = Map::new();
+    for (name, schema) in [read, written].into_iter().flat_map(|mut schemas| schemas.take_definitions(true)) {
+        let other = all.insert(name, schema);
+        debug_assert!(other.is_none(), "one name for what is read and for what is written");
+    }
+    Value::Object(all)
 }
 
 /// An object of what `entries` name.
@@ -55,10 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_documents_refer_to_is_there() {
+    fn what_the_documents_refer_to_is_there_under_a_name_of_its_own() {
         for text in [asyncapi(), openapi()] {
             let document: Value = serde_json::from_str(&text).unwrap();
             expect_all_there(&document, &document);
+            // The second type of a name would get a number.
+            let names = document["components"]["schemas"].as_object().unwrap().keys();
+            assert!(names.clone().count() > 5 && names.clone().all(|name| name.chars().all(char::is_alphabetic)));
         }
     }
 

@@ -4,7 +4,7 @@
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::api_doc::{generator, object, text};
+use crate::api_doc::{described, generator, text};
 use crate::auth::{AuthError, handshake_schema};
 use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig};
@@ -20,8 +20,8 @@ one holds what is really said against it. What it means is in the README.
 The engine is Engine.IO 4 with websocket, polling and the upgrade between them; the namespace is `/`. A request is an event with one \
 argument, its payload, and a callback as the last one, which gets the reply; without a callback a refusal is silent, except for `register` \
 and the rate limit. The requests of one socket are handled, and arrive, in the order sent. Any other event than those below is refused with \
-E304. Binary data inside `sdp` and `candidate` is passed on as binary. A connection that is none is answered HTTP 400 \
-`{\"code\",\"message\"}`, one to a node that is full or ends 503: the stock client comes back by itself.
+E304. Binary data inside `sdp` and `candidate` is passed on as binary. What is no Socket.IO is answered HTTP 400 \
+`{\"code\",\"message\"}`; a node that is full or ends answers 503: the stock client comes back by itself.
 
 Unknown fields of a request are ignored. What the server sends has the fields given here and no others; a later version may add some, so \
 ignore those you do not know.";
@@ -113,15 +113,15 @@ impl Document {
         let Request { name, about, payload, examples, media, answer, answered, refusals } = request;
         let [asked, accepted, refused] = ["request", "ok", "refused"].map(|kind| format!("{name}.{kind}"));
         let payload = payload(&mut self.read).to_value();
-        let mut described = message(name, about, &payload, &examples);
+        let mut asking = message(name, about, &payload, &examples);
         if let Some(kind) = media {
             let bounds = Bounds { sdp_bytes: limits.max_sdp_bytes, candidate_bytes: limits.max_candidate_bytes };
             let (field, bytes) = bounds.of(kind);
             let about = format!("{about} `{field}` has {bytes} bytes of JSON at most, attachments included.");
-            described["summary"] = about.into();
-            described["x-max-bytes"] = json!({ field: bytes });
+            asking["summary"] = about.into();
+            asking["x-max-bytes"] = json!({ field: bytes });
         }
-        self.messages.insert(asked.clone(), described);
+        self.messages.insert(asked.clone(), asking);
         let answer = answer(&mut self.written).to_value();
         self.acks.insert(accepted.clone(), message(name, "It was done.", &answer, &[answered]));
         let codes: Vec<Code> = refusals.iter().copied().chain(ALWAYS).collect();
@@ -146,10 +146,8 @@ impl Document {
         self.operations.insert(format!("send.{name}"), operation("send", name, about, &key, &[]));
     }
 
-    fn finish(mut self, limits: &LimitsConfig) -> Value {
-        let schemas =
-            [&mut self.read, &mut self.written].into_iter().flat_map(|schemas| schemas.take_definitions(true));
-        let schemas = object(schemas);
+    fn finish(self, limits: &LimitsConfig) -> Value {
+        let schemas = described(self.read, self.written);
         let version = env!("CARGO_PKG_VERSION");
         json!({
             "asyncapi": "3.0.0",

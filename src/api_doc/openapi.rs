@@ -3,7 +3,7 @@
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::api_doc::{generator, object, text};
+use crate::api_doc::{described, generator, object, text};
 use crate::http::{self, Access, Answer, Content, Describe, Operation, Parameter};
 
 const ABOUT: &str = "What a node answers over HTTP, beside Socket.IO, which `docs/asyncapi.json` is about.
@@ -28,10 +28,10 @@ pub fn openapi() -> String {
                 named.push(servers.clone());
             }
             let method = operation.method.as_str().to_ascii_lowercase();
-            item[method] = described(operation, &mut read, &mut written);
+            item[method] = published(operation, &mut read, &mut written);
         }
     }
-    let schemas = [read, written].into_iter().flat_map(|mut schemas| schemas.take_definitions(true));
+    let schemas = described(read, written);
     let document = json!({
         "openapi": "3.1.1",
         "info": {
@@ -43,7 +43,7 @@ pub fn openapi() -> String {
         "servers": [public, inside],
         "paths": paths,
         "components": {
-            "schemas": object(schemas),
+            "schemas": schemas,
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of a user." },
                 "query": { "type": "apiKey", "in": "query", "name": "token", "description": "The same, as query parameter." },
@@ -69,22 +69,22 @@ fn server_inside() -> Value {
     json!({ "url": "http://localhost:9464", "description": "The port for the inside, `METRICS_PORT`: no token is asked for." })
 }
 
-fn described(operation: Operation, read: &mut SchemaGenerator, written: &mut SchemaGenerator) -> Value {
+fn published(operation: Operation, read: &mut SchemaGenerator, written: &mut SchemaGenerator) -> Value {
     let Operation { id, about, access, parameters, body, answers, path: _, method: _ } = operation;
-    let mut described = json!({
+    let mut published = json!({
         "operationId": id,
         "summary": about,
         "security": security(access),
         "responses": object(answers.into_iter().map(|answer| (answer.status.as_str().to_owned(), answered(answer, written)))),
     });
     if !parameters.is_empty() {
-        described["parameters"] = parameters.into_iter().map(parameter).collect();
+        published["parameters"] = parameters.into_iter().map(parameter).collect();
     }
     if let Some(body) = body {
         let schema = body(read).to_value();
-        described["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        published["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     }
-    described
+    published
 }
 
 fn security(access: Access) -> Value {
