@@ -57,10 +57,11 @@ pub fn call(node: &Url, id: CallId, as_json: bool) -> Result<String, CallError> 
             error: String,
         }
         let refusal: Refusal = serde_json::from_slice(&body).map_err(|_| CallError::NoTimeline(node.clone()))?;
-        return Err(CallError::Refused(node.clone(), refusal.error));
+        return Err(CallError::Refused(node.clone(), harmless(&refusal.error)));
     }
     let account: Account = serde_json::from_slice(&body).map_err(|_| CallError::NoTimeline(node.clone()))?;
-    Ok(if as_json { String::from_utf8_lossy(&body).into_owned() } else { timeline::lines(&account) })
+    let text = if as_json { String::from_utf8_lossy(&body).into_owned() } else { timeline::lines(&account) };
+    Ok(harmless(&text))
 }
 
 async fn ask(node: &Url, id: CallId) -> Result<(u16, Vec<u8>), CallError> {
@@ -71,6 +72,11 @@ async fn ask(node: &Url, id: CallId) -> Result<(u16, Vec<u8>), CallError> {
     let answer = client.get(url, HeaderMap::new(), BYTES_MAX).await;
     let answer = answer.map_err(|failure| CallError::Unreachable(node.clone(), failure.reason()))?;
     Ok((answer.status.as_u16(), answer.body.ok_or_else(no_timeline)?))
+}
+
+/// A text without what a terminal would obey, whoever has answered.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -96,6 +102,7 @@ mod tests {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let node = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
         let error = call(&node, CallId::from_u128(7), false).unwrap_err().to_string();
+        assert_eq!(harmless("a\u{1b}[2J\nb\u{9b}"), "a [2J\nb ");
         assert!(error.contains("no node answers") && error.contains("refused"), "{error}");
     }
 }

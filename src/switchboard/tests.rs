@@ -4,6 +4,7 @@ mod arrivals;
 mod calls;
 mod deadlines;
 mod nodes;
+mod notes;
 mod order;
 mod races;
 mod seat;
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::{Memory, MemoryConfig, Payload, Registration};
+use crate::backplane::{Memory, MemoryConfig, Payload, Registration, TimelineBounds};
 use crate::call::{Actor, CallType, CallerDisplay, Rules, Wake};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
@@ -161,7 +162,7 @@ impl Exchange {
             inbox_ttl: Duration::from_secs(86_400),
             over_ttl: Duration::from_secs(300),
             feed: None,
-            timelines: None,
+            timelines: Some(TimelineBounds { calls: 100, ttl: Duration::from_secs(86_400) }),
         };
         Self { memory: Memory::new(clock, config), clock, push: Arc::default() }
     }
