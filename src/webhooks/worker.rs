@@ -180,7 +180,7 @@ impl Desk {
         let now = self.clock.now();
         self.note(verdict, now);
         let kind = event.kind;
-        tracing::debug!(webhook_id = event.id, ?kind, ?verdict, "a webhook");
+        tracing::debug!(webhook_id = event.id, event = kind.words()[0], ?verdict, "a webhook");
         let refused_since = match verdict {
             Verdict::Refused(_) => *self.refused.lock().get_or_insert(call, || now),
             Verdict::Taken | Verdict::Gone | Verdict::Later { .. } => {

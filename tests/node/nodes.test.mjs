@@ -282,4 +282,24 @@ describe('webhooks', () => {
       assert.deepEqual(receiver.of(callId).map(({ id }) => id), [0, 1, 2].map((place) => `${callId}:${place}`));
     }
   });
+
+  test('Redis goes away while something is told: it is told, with the same id if again, and then what came after it', async (t) => {
+    const receiver = await startReceiver(t);
+    const { cluster, redis } = await group(t, { config: ['appendonly yes', 'appendfsync always'], env: { WEBHOOK_SECRET, WEBHOOK_URL: receiver.url } });
+    let answer;
+    receiver.answer('call.started', new Promise((resolve) => (answer = resolve)));
+    const [alice, bob] = [await phone(t, cluster.nodes[0]), await phone(t, cluster.nodes[1])];
+    const callId = await ring(alice, bob);
+    await receiver.attempts('call.started', 1);
+    await redis.kill9();
+    answer(204);
+    await receiver.takes(callId, 1);
+    await redis.restart();
+    await cluster.ready();
+    await eventually(() => alice.request('call_end', { callId }).then(({ success }) => success), 'it does not end');
+    await receiver.takes(callId, 2, MOURNED_WITHIN_MS);
+    const all = receiver.of(callId);
+    assert.deepEqual([...new Set(all.map(({ id }) => id))], [`${callId}:0`, `${callId}:2`]);
+    assert.equal(all.at(-1).type, 'call.missed');
+  });
 });
