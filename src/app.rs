@@ -1,6 +1,7 @@
 //! The composition root: builds every part of a node, binds its port, runs it, and ends it in order.
 
 mod inside;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,19 +19,22 @@ use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
 use crate::app::inside::{Inside, Watched};
+use crate::app::reload::{Parts, Reloading};
 use crate::auth::{Authenticator, CallTokens};
-use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention};
+use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention, TimelineBounds};
 use crate::call::{Call, Rules};
 use crate::clock::Clock;
-use crate::config::{BackplaneConfig, CallConfig, Config};
+use crate::config::{BackplaneConfig, CallConfig, Config, TimelineConfig};
 use crate::http::{self, HttpState};
-use crate::ids::{CallId, NodeId};
-use crate::lifecycle::{Lifecycle, Readiness};
-use crate::listener::{Answer, Listener};
+use crate::ids::{CallId, NodeId, UserId};
+use crate::lifecycle::{Hangups, Lifecycle, Readiness};
+use crate::listener::{Answer, ConnectionLimit, Listener, Tls};
 use crate::metrics::{Exposition, Metrics};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
+use crate::telemetry::LogLevel;
+use crate::timeline::Recorder;
 use crate::turn::IceServers;
 use crate::webhooks;
 
@@ -52,7 +56,7 @@ pub struct App {
     push: Option<push::Worker>,
     webhooks: Option<webhooks::Worker>,
     hub: Arc<Hub>,
-    ice_servers: Arc<IceServers>,
+    reloading: Reloading,
     authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
@@ -71,7 +75,9 @@ impl App {
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new();
         let address = SocketAddr::new(config.server.host, config.server.port);
-        let listener = Listener::bind(address, config.limits.max_connections, clock)
+        let connection_limit = ConnectionLimit::new(config.limits.max_connections);
+        let tls = config.server.tls.as_ref().map(Tls::new).transpose()?;
+        let listener = Listener::bind(address, connection_limit.clone(), tls.clone(), clock)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         let address = listener.address()?;
         let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
@@ -95,7 +101,10 @@ impl App {
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
-        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock).unzip();
+        let node = redis.as_ref().map_or_else(NodeId::random, |redis| redis.node().clone());
+        tracing::info!(%node, "what this node is called in timelines");
+        let recorder = Arc::new(Recorder::new(config.timelines.is_some(), node, clock));
+        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock, &recorder).unzip();
         let push: Arc<dyn Push> = match &dispatcher {
             Some(dispatcher) => dispatcher.clone(),
             None => Arc::new(Disabled),
@@ -104,7 +113,8 @@ impl App {
             .webhooks
             .as_ref()
             .map(|config| webhooks::Worker::new(config, backplane.clone(), metrics.clone(), clock));
-        let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone());
+        let switchboard =
+            Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone(), recorder);
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
         let hub = Hub::new(
@@ -119,25 +129,37 @@ impl App {
         let watched = Watched {
             hub: hub.clone(),
             open_connections: listener.open_connections(),
+            tls: tls.clone(),
             line,
             switchboard: switchboard.clone(),
             dispatcher,
             readiness: readiness.clone(),
         };
-        let exposition = Arc::new(watched.exposition(metrics));
-        let inside = Inside::bind(config, &exposition, &readiness, clock)?;
+        let exposition = Arc::new(watched.exposition(metrics.clone()));
+        let inside = Inside::bind(config, &exposition, &readiness, &switchboard, clock)?;
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
         let state = HttpState::new(
             config,
             authenticator.clone(),
             ice_servers.clone(),
-            call_tokens,
+            call_tokens.clone(),
             calls,
             clock,
             readiness.clone(),
         );
         let site = Arc::new(Site::new(config, engine, state, exposition));
+        let parts = Parts {
+            hub: hub.clone(),
+            connection_limit,
+            tls,
+            authenticator: authenticator.clone(),
+            call_tokens,
+            redis: redis.clone(),
+            ice_servers,
+            metrics,
+            clock,
+        };
         Ok(Self {
             address,
             listener,
@@ -147,7 +169,7 @@ impl App {
             push: push_worker,
             webhooks,
             hub,
-            ice_servers,
+            reloading: Reloading::new(config, parts),
             authenticator,
             lifecycle,
             readiness,
@@ -167,8 +189,9 @@ impl App {
         self.inside.as_ref().map(Inside::address)
     }
 
-    /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
-    pub async fn run(self, end: impl Future<Output = ()>) {
+    /// Serves until `end`; then sends the clients away, waits for what is under way, and returns. Meanwhile the configuration is read
+    /// again at each of `hangups`.
+    pub async fn run(self, end: impl Future<Output = ()>, hangups: Hangups, level: LogLevel) {
         let Self {
             listener,
             inside,
@@ -177,7 +200,7 @@ impl App {
             push,
             webhooks,
             hub,
-            ice_servers,
+            reloading,
             authenticator,
             lifecycle,
             readiness,
@@ -197,7 +220,7 @@ impl App {
         }
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
-        lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
+        lifecycle.spawn(reloading.watch(hangups, level, stopping));
         if let Some(inside) = inside {
             lifecycle.spawn(inside.serve(lifecycle.clone()));
         }
@@ -222,6 +245,7 @@ impl App {
             tracing::warn!("some connections did not end in time");
         }
         // Last: until here there were departures to be noted.
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, switchboard.write_timelines()).await;
         redis_stop.cancel();
         if let Some(redis) = redis {
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, redis).await;
@@ -242,6 +266,8 @@ fn watch(switchboard: &Arc<Switchboard>, lifecycle: &Lifecycle) {
     lifecycle.spawn(async move { calls.watch_departures(stopping).await });
     let (calls, stopping) = watched();
     lifecycle.spawn(async move { calls.keep_presence(stopping).await });
+    let (calls, stopping) = watched();
+    lifecycle.spawn(async move { calls.watch_timelines(stopping).await });
 }
 
 /// The push services that are configured, and what has to run for them.
@@ -250,6 +276,7 @@ fn push(
     backplane: &Arc<dyn Backplane>,
     call_tokens: &CallTokens,
     clock: Clock,
+    recorder: &Arc<Recorder>,
 ) -> Option<(Arc<Dispatcher>, push::Worker)> {
     let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
     let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
@@ -259,7 +286,7 @@ fn push(
         return None;
     }
     let settings = push::Settings { ring_timeout: config.call.ring_timeout, skip_online: config.push.skip_online };
-    let recipients = Arc::new(Known::new(backplane.clone(), clock));
+    let recipients = Arc::new(Known::new(backplane.clone(), clock, recorder.clone()));
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
     Some(Dispatcher::new(settings, providers, recipients, status_token, clock))
@@ -273,7 +300,7 @@ fn retention(config: &Config) -> Retention {
         over_ttl: OVER_TTL,
         ring_timeout: config.call.ring_timeout,
         feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
-        timelines: None,
+        timelines: timelines(config),
     }
 }
 
@@ -287,6 +314,10 @@ fn rules(config: &CallConfig) -> Rules {
     }
 }
 
+fn timelines(config: &Config) -> Option<TimelineBounds> {
+    config.timelines.map(|TimelineConfig { calls, ttl }| TimelineBounds { calls, ttl })
+}
+
 fn memory_config(config: &Config) -> MemoryConfig {
     MemoryConfig {
         inbox_messages: config.inbox.messages,
@@ -294,7 +325,7 @@ fn memory_config(config: &Config) -> MemoryConfig {
         inbox_ttl: config.inbox.ttl,
         over_ttl: OVER_TTL,
         feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
-        timelines: None,
+        timelines: timelines(config),
     }
 }
 
@@ -312,6 +343,10 @@ struct KnownCalls(Arc<Switchboard>);
 impl http::Calls for KnownCalls {
     async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, http::NotNow> {
         self.0.find(id).await.map_err(|_| http::NotNow)
+    }
+
+    fn asked(&self, id: CallId, by: Option<&UserId>, status: &'static str) {
+        self.0.asked(id, by, status);
     }
 }
 

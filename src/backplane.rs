@@ -1,35 +1,40 @@
 //! Remembers calls, devices and what was sent; carries messages from the node that sends to the nodes that hold the recipient.
 //!
-//! Three small traits: [`Calls`] keeps the records and changes them by compare-and-set, [`Directory`] knows which devices a user
-//! has and where they are connected, [`Lines`] brings messages to users. [`Memory`] is all three inside one process. Whatever
-//! stands behind them has to pass the one conformance suite.
+//! Small traits: [`Calls`] keeps the records and changes them by compare-and-set, [`Directory`] knows which devices a user has and
+//! where they are connected, [`Lines`] brings messages to users; [`Feed`] keeps what is to be told to others of calls, and
+//! [`Timelines`] what happened to them. [`Memory`] is all of them inside one process. Whatever stands behind them has to pass the one
+//! conformance suite.
 //!
 //! What it does not do: it does not know what ringing means. It is told what to keep, when to speak up, and whom to tell.
 
 #[cfg(test)]
 mod conformance;
+mod feed;
 mod memory;
 mod message;
 mod metered;
 mod redis;
+mod timelines;
 
 use async_trait::async_trait;
 
 pub use self::redis::{Redis, Retention, examine as examine_redis};
+pub use feed::{Backed, Feed, FeedBounds, Untold};
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};
 pub use metered::{Metered, MeteredReceiver};
+pub use timelines::{TimelineBounds, Timelines};
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::{Call, Milestone, Text, Turn};
+use crate::call::{Call, Milestone, Text};
 use crate::clock::Timestamp;
 use crate::ids::{
     CallId, DeviceId, EventId, NodeId, PushToken, PushTokenKind, PushTokens, RequestId, SessionId, UserId,
 };
 use crate::metrics::FoundBy;
-use crate::timeline::{Entry, Note};
+use crate::timeline::Entry;
 
 /// How long a device that stays away is remembered when a push can wake it: as long as the reference server kept tokens.
 const PUSH_TOKEN_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -330,73 +335,6 @@ pub trait Lines: Send + Sync {
 
     /// What was sent to `user` after `after` and is still kept, and every notice that needs its call live, however old.
     async fn read(&self, user: &UserId, after: EventId) -> Result<Backlog, Unavailable>;
-}
-
-/// Keeps what is still to be told to others of calls: their [milestones](Milestone), in order for each call, until they say that it
-/// was told. A milestone is kept with the commit that brings it about, or not at all. Where the feed is off nothing is kept.
-#[async_trait]
-pub trait Feed: Send + Sync {
-    /// Waits until something is to be told of at least one call, and takes at most `limit` such calls for as long as `lease`: until
-    /// then nobody else is named them. Whoever takes them and dies leaves them to the next. Safe to cancel; where the feed is off it
-    /// waits for ever.
-    async fn take_untold(&self, limit: usize, lease: Duration) -> Result<Vec<Untold>, Unavailable>;
-
-    /// Of this call everything up to `through` was told. What is left, or has come meanwhile, is due at once.
-    async fn told(&self, call: CallId, through: Turn) -> Result<(), Unavailable>;
-
-    /// Of this call nothing is to be told before `until`: whoever is told does not listen at present.
-    async fn put_off(&self, call: CallId, until: Timestamp) -> Result<(), Unavailable>;
-
-    /// How much waits to be told.
-    async fn untold(&self) -> Result<Backed, Unavailable>;
-}
-
-/// What is to be told of a call: at least one milestone, in order, and at most one of each turn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Untold {
-    /// The call.
-    pub call: CallId,
-    /// What it came to.
-    pub milestones: Vec<Milestone>,
-}
-
-/// How much of the feed has not been told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backed {
-    /// Calls of which something is to be told.
-    pub calls: u64,
-    /// Calls of which nothing was kept, because there were too many; since the feed was last empty of all.
-    pub dropped: u64,
-}
-
-/// How much of what is to be told is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedBounds {
-    /// Calls. While there are so many, nothing is kept of further ones.
-    pub calls: usize,
-    /// How long what nobody takes is kept, since the last milestone of its call.
-    pub ttl: Duration,
-}
-
-/// Keeps the timelines of calls, for as long as is wanted, and no more than fit: the oldest calls are let go. A timeline begins with the
-/// commit that begins its call, which brings the first entries; so do the commits of its answer and its end.
-#[async_trait]
-pub trait Timelines: Send + Sync {
-    /// Appends what was noted beside, to those calls that have a timeline, and that have room: the first entries are kept. Answers how
-    /// many were not.
-    async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable>;
-
-    /// What is kept of a call, in the order in which it came; nothing where nothing is.
-    async fn timeline(&self, call: CallId) -> Result<Vec<Entry>, Unavailable>;
-}
-
-/// How much is kept of timelines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimelineBounds {
-    /// Calls.
-    pub calls: usize,
-    /// How long, since the last change of a call.
-    pub ttl: Duration,
 }
 
 /// Everything a node needs remembered and carried.

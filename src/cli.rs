@@ -1,16 +1,21 @@
 //! The command line: what the program is asked to do, and the answers that need no server.
 
+mod call;
+
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use url::Url;
 
 use crate::api_doc;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{self, Config, parse_lifetime};
-use crate::ids::UserId;
+use crate::ids::{CallId, UserId};
+
+pub use call::{CallError, call, own_node};
 
 #[derive(Parser)]
 #[command(
@@ -38,6 +43,18 @@ pub enum Command {
         /// Its lifetime, such as 7d, 12h, 30m or 45s [default: `JWT_EXPIRY`]
         #[arg(long, value_parser = lifetime)]
         expires: Option<Duration>,
+    },
+    /// Print what happened to a call: who was told, woken and heard from, and why no phone rang
+    Call {
+        /// The call
+        #[arg(value_parser = call_id)]
+        id: CallId,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+        /// Where a node answers the inside [default: `METRICS_PORT` of this machine]
+        #[arg(long, value_name = "URL", value_parser = node)]
+        node: Option<Url>,
     },
     /// Print `docs/metrics.md`
     #[command(hide = true)]
@@ -93,6 +110,15 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
     parse_lifetime(text).ok_or("wants a duration such as 7d, 12h, 30m or 45s, at most 3650d")
 }
 
+fn call_id(text: &str) -> Result<CallId, &'static str> {
+    CallId::parse(text).ok_or("a call id is 36 characters, as clients get it: 67e55044-10b1-426f-9247-bb680e5fe0c8")
+}
+
+fn node(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or("wants the address of a node, such as http://10.0.0.7:9464")
+}
+
 /// No token was made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -117,9 +143,9 @@ pub fn token(config: &Config, user: &UserId, expires: Option<Duration>) -> Resul
 }
 
 /// What a node in development mode says when it is up: where to look, and how to get in. It makes tokens itself if it has a secret.
-pub fn welcome(address: SocketAddr, makes_tokens: bool) -> String {
+pub fn welcome(scheme: &str, address: SocketAddr, makes_tokens: bool) -> String {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    let url = format!("http://{}", SocketAddr::new(reachable, address.port()));
+    let url = format!("{scheme}://{}", SocketAddr::new(reachable, address.port()));
     let how = if makes_tokens {
         format!(
             "  open     {url}  and press \"Open a second tab\"\n\
@@ -186,6 +212,16 @@ mod tests {
             command(&["token", "--user", "alice", "--expires", "7d"]).unwrap(),
             Command::Token { user: alice(), expires }
         );
+        let (id, text) = (CallId::from_u128(7), CallId::from_u128(7).to_string());
+        assert_eq!(command(&["call", &text]).unwrap(), Command::Call { id, json: false, node: None });
+        let node = Some(Url::parse("http://[::1]:9464").unwrap());
+        assert_eq!(
+            command(&["call", &text, "--json", "--node", "http://[::1]:9464"]).unwrap(),
+            Command::Call { id, json: true, node }
+        );
+        for bad in [&["call"][..], &["call", "7"], &["call", &text, "--node", "10.0.0.7:9464"]] {
+            assert!(command(bad).is_err(), "{bad:?}");
+        }
         for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["api-doc"], &["--port", "1"]] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
@@ -221,8 +257,8 @@ mod tests {
         let config = Config::from_vars([("JWT_JWKS_URL", "https://id.example.org/keys")]).unwrap();
         assert_eq!(token(&config, &alice(), None), Err(TokenError::OthersSign));
         let address = SocketAddr::from(([0, 0, 0, 0], 3000));
-        assert!(welcome(address, true).contains("/demo/token"));
-        let text = welcome(address, false);
+        assert!(welcome("https", address, true).contains("https://127.0.0.1:3000/demo/token"));
+        let text = welcome("http", address, false);
         assert!(text.contains("identity provider") && !text.contains("/demo/token"), "{text}");
     }
 

@@ -1,5 +1,5 @@
 //! The HTTP side: health and readiness, ICE servers, how a call stands, information, in development the demo page, and what is for
-//! the inside: metrics.
+//! the inside: metrics, and what happened to calls.
 //!
 //! [`router`] answers every path, unknown ones with a JSON 404, so Socket.IO belongs in front of it, and the client
 //! bundle ([`client_bundle`]), whose path lies below Socket.IO's, beside that.
@@ -16,6 +16,7 @@ mod inside;
 mod path;
 mod request;
 mod status;
+mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
 pub use endpoint::{Access, Answer, Content, Describe, Operation, Parameter};
 pub use inside::{inside, inside_operations, metrics};
+pub use timeline::Timelines;
 
 /// What the HTTP side knows.
 #[derive(Clone)]

@@ -6,9 +6,11 @@ use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
 use switchboard::doctor;
-use switchboard::lifecycle::Lifecycle;
+use switchboard::ids::CallId;
+use switchboard::lifecycle::{Hangups, Lifecycle};
 use switchboard::metrics;
-use switchboard::telemetry;
+use switchboard::telemetry::{self, LogLevel};
+use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
 const EXIT_CONFIG: u8 = 2;
@@ -19,6 +21,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let command = cli::parse();
+    // A server does so at once: before, a hangup would end it.
+    let hangups = if command == Command::Serve { listening_for_hangups() } else { None };
     if command == Command::MetricsDoc {
         print!("{}", metrics::document());
         return ExitCode::SUCCESS;
@@ -26,6 +30,9 @@ fn main() -> ExitCode {
     if let Command::ApiDoc { kind } = command {
         print!("{}", kind.document());
         return ExitCode::SUCCESS;
+    }
+    if let Command::Call { id, json, node: Some(node) } = &command {
+        return print_call(node, *id, *json);
     }
     let config = match Config::load() {
         Ok(config) => config,
@@ -35,12 +42,21 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => serve(&config),
+        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => {
+            hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups))
+        }
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");
                 ExitCode::SUCCESS
             }
+            Err(error) => {
+                eprintln!("switchboard: {error}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        },
+        Command::Call { id, json, node: _ } => match cli::own_node(&config) {
+            Ok(node) => print_call(&node, id, json),
             Err(error) => {
                 eprintln!("switchboard: {error}");
                 ExitCode::from(EXIT_CONFIG)
@@ -71,8 +87,25 @@ fn examine(config: &Config, json: bool) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(config: &Config) -> ExitCode {
-    let _telemetry = match telemetry::init(&config.logs) {
+fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
+    match cli::call(node, id, as_json) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn listening_for_hangups() -> Option<Hangups> {
+    Hangups::listen().inspect_err(|error| eprintln!("switchboard: cannot listen for signals: {error}")).ok()
+}
+
+fn serve(config: &Config, hangups: Hangups) -> ExitCode {
+    let telemetry = match telemetry::init(&config.logs) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("switchboard: {error}");
@@ -84,7 +117,7 @@ fn serve(config: &Config) -> ExitCode {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.worker_threads).enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(run(config)));
+    let served = runtime.and_then(|runtime| runtime.block_on(run(config, hangups, telemetry.level())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,22 +127,23 @@ fn serve(config: &Config) -> ExitCode {
     }
 }
 
-async fn run(config: &Config) -> std::io::Result<()> {
+async fn run(config: &Config, hangups: Hangups, level: LogLevel) -> std::io::Result<()> {
     let app = App::bind(config)?;
     let address = app.address();
-    tracing::info!(url = format!("http://{address}"), "listening");
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    tracing::info!(url = format!("{scheme}://{address}"), "listening");
     if let Some(address) = app.inside_address() {
         tracing::info!(url = format!("http://{address}/metrics"), "metrics");
     }
     if config.mode == Mode::Development {
-        println!("{}", cli::welcome(address, config.auth.secret.is_some()));
+        println!("{}", cli::welcome(scheme, address, config.auth.secret.is_some()));
     }
-    app.run(async {
+    let end = async {
         if let Err(error) = Lifecycle::asked_to_end().await {
             tracing::error!(%error, "cannot be told to end");
             std::future::pending::<()>().await;
         }
-    })
-    .await;
+    };
+    app.run(end, hangups, level).await;
     Ok(())
 }

@@ -38,6 +38,7 @@ use async_trait::async_trait;
 use crate::call::{Call, Wake};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, PushTokens, UserId};
+use crate::timeline::What;
 
 /// Makes tokens by which a woken app may ask how a call stands that rings until then.
 pub type StatusToken = Arc<dyn Fn(CallId, Timestamp) -> String + Send + Sync>;
@@ -88,6 +89,9 @@ pub trait Recipients: Send + Sync {
 
     /// Whether a call still rings.
     async fn is_ringing(&self, call: CallId) -> Result<bool, Unknown>;
+
+    /// Notes for whoever looks into a call what came of telling its devices.
+    fn note(&self, _call: CallId, _what: What) {}
 
     /// A push service says that a token reaches nobody any more. It is forgotten, if the device has it still.
     async fn forget(&self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken);

@@ -11,6 +11,7 @@ mod commit;
 mod departures;
 mod expiry;
 mod line;
+mod notes;
 mod observed;
 mod recipients;
 mod registry;
@@ -22,6 +23,7 @@ pub use crate::backplane::{Payload, Registration, Unavailable};
 use commit::MAX_ATTEMPTS;
 use departures::Departures;
 pub use line::Line;
+use notes::Notes;
 use observed::Observed;
 pub use recipients::Known;
 pub use registry::Arrival;
@@ -34,6 +36,7 @@ use crate::ids::{CallId, DeviceId, RequestId, UserId};
 use crate::metrics::Metrics;
 use crate::protocol::{Reachability, Signal, SignalKind, SignalRequest};
 use crate::push::Push;
+use crate::timeline::Recorder;
 
 /// Serves calls. One per node.
 pub struct Switchboard {
@@ -42,6 +45,7 @@ pub struct Switchboard {
     push: Arc<dyn Push>,
     departures: Departures,
     observed: Observed,
+    notes: Arc<Notes>,
     clock: Clock,
     rules: Rules,
 }
@@ -96,9 +100,10 @@ impl Switchboard {
         clock: Clock,
         rules: Rules,
         metrics: Arc<Metrics>,
+        recorder: Arc<Recorder>,
     ) -> Arc<Self> {
-        let observed = Observed::new(metrics);
-        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, clock, rules })
+        let (observed, notes) = (Observed::new(metrics), Notes::new(recorder));
+        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, notes, clock, rules })
     }
 
     /// Answers a call. The device leaves any other call it is in.

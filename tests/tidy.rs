@@ -25,11 +25,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "socket",
             "switchboard",
             "telemetry",
+            "timeline",
             "turn",
             "webhooks",
         ],
     ),
-    ("cli", &["api_doc", "auth", "config"]),
+    ("cli", &["api_doc", "auth", "config", "outbound", "timeline"]),
     ("config", &["outbound"]),
     ("doctor", &["auth", "backplane", "config", "finding", "push", "turn"]),
     ("finding", &[]),
@@ -43,14 +44,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("auth", &["config", "finding", "outbound"]),
     ("call", &[]),
+    ("timeline", &["call"]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "finding", "metrics", "protocol"]),
-    ("push", &["call", "config", "finding", "outbound"]),
+    ("backplane", &["call", "config", "finding", "metrics", "protocol", "timeline"]),
+    ("push", &["call", "config", "finding", "outbound", "timeline"]),
     ("turn", &["config", "finding"]),
     ("webhooks", &["backplane", "call", "config", "metrics", "outbound"]),
-    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push"]),
+    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "timeline"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
-    ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "turn"]),
+    ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "timeline", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 
@@ -65,6 +67,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/outbound"]),
+    ("rustls::", &["src/config/tls", "src/listener", "src/outbound", "src/turn/wire.rs"]),
+    ("tokio_rustls::", &["src/listener", "src/turn/wire.rs"]),
 ];
 
 /// Rooms that never name a path.

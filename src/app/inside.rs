@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -13,12 +14,14 @@ use tower::ServiceExt;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
+use crate::ids::CallId;
 use crate::lifecycle::{Lifecycle, Readiness};
-use crate::listener::{Answer, Listener, OpenConnections};
-use crate::metrics::{Exposition, Metrics, NotPushed, Queue};
+use crate::listener::{Answer, ConnectionLimit, Listener, OpenConnections, Tls};
+use crate::metrics::{Exposition, Handshake, Metrics, NotPushed, Queue};
 use crate::push::{Dispatcher, Fate, Snapshot};
 use crate::socket::Hub;
 use crate::switchboard::{Line, Switchboard};
+use crate::timeline::Account;
 
 /// Connections to the port for the inside, beside those above the limit that a listener takes; a scraper and a probe keep one each.
 const MAX_CONNECTIONS: usize = 64;
@@ -39,14 +42,18 @@ impl Inside {
         config: &Config,
         exposition: &Arc<Exposition>,
         readiness: &Readiness,
+        switchboard: &Arc<Switchboard>,
         clock: Clock,
     ) -> io::Result<Option<Self>> {
         let Some(port) = config.server.metrics_port else { return Ok(None) };
         let address = SocketAddr::new(config.server.host, port);
-        let listener = Listener::bind(address, MAX_CONNECTIONS, clock).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
-        })?;
-        let site = Arc::new(Site(http::inside(exposition.clone(), readiness.clone())));
+        let listener =
+            Listener::bind(address, ConnectionLimit::new(MAX_CONNECTIONS), None, clock).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
+            })?;
+        let timelines = Kept { are_kept: config.timelines.is_some(), switchboard: switchboard.clone() };
+        let site = http::inside(exposition.clone(), readiness.clone(), Arc::new(timelines));
+        let site = Arc::new(Site(site));
         Ok(Some(Self { address: listener.address()?, listener, site }))
     }
 
@@ -57,6 +64,23 @@ impl Inside {
     /// Serves until the node stops.
     pub(super) async fn serve(self, lifecycle: Lifecycle) {
         self.listener.serve(self.site, lifecycle).await;
+    }
+}
+
+/// The timelines that the switchboard has, for the HTTP side.
+struct Kept {
+    are_kept: bool,
+    switchboard: Arc<Switchboard>,
+}
+
+#[async_trait]
+impl http::Timelines for Kept {
+    fn are_kept(&self) -> bool {
+        self.are_kept
+    }
+
+    async fn of(&self, call: CallId) -> Result<Option<Account>, http::NotNow> {
+        self.switchboard.timeline(call).await.map_err(|_| http::NotNow)
     }
 }
 
@@ -73,6 +97,7 @@ impl Answer for Site {
 pub(super) struct Watched {
     pub(super) hub: Arc<Hub>,
     pub(super) open_connections: OpenConnections,
+    pub(super) tls: Option<Tls>,
     pub(super) line: Arc<Line>,
     pub(super) switchboard: Arc<Switchboard>,
     pub(super) dispatcher: Option<Arc<Dispatcher>>,
@@ -93,6 +118,9 @@ impl Watched {
         metrics.backplane_up.set_flag(self.readiness.redis().unwrap_or(true));
         metrics.connections.set(self.hub.connected());
         metrics.tcp_connections.set(self.open_connections.count());
+        let (failed, timed_out) = self.tls.as_ref().map(Tls::failures).unwrap_or_default();
+        metrics.tls_failures.raise_to(Handshake::Failed, failed);
+        metrics.tls_failures.raise_to(Handshake::TimedOut, timed_out);
         let (users, devices) = self.line.count();
         metrics.registered_users.set(users);
         metrics.registered_devices.set(devices);

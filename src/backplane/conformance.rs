@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod devices;
 pub(crate) mod due;
 pub(crate) mod feed;
+mod given;
 pub(crate) mod inbox;
 pub(crate) mod lines;
 pub(crate) mod timelines;
@@ -19,19 +20,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::backplane::{
-    Backplane, Commit, Committed, Delivery, Expected, FeedBounds, Outgoing, Payload, Position, Receiver, Registration,
-    Sent, TimelineBounds, Version,
+    Backplane, Commit, Committed, Delivery, Expected, FeedBounds, Outgoing, Position, Receiver, Sent, TimelineBounds,
+    Version,
 };
-use crate::call::{
-    Accepted, Audience, Call, CallType, CallerDisplay, EndReason, Event, Notice, Outcome, Over, Party, Ringing, State,
-};
+use crate::call::Call;
 use crate::clock::Timestamp;
-use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
-use crate::protocol::{Media, Signal, SignalKind};
+use crate::ids::{CallId, EventId, RequestId, SessionId, UserId};
 
 /// How much the backplane under test keeps.
 pub(crate) struct Limits {
@@ -150,6 +147,10 @@ macro_rules! conformance {
     };
 }
 pub(crate) use conformance;
+pub(crate) use given::{
+    accepted, device, end_of, far, incoming, notice, over, registration, requested, ringing, ringing_from, session,
+    signal, user,
+};
 
 /// A node under test.
 pub(crate) struct TestNode {
@@ -315,104 +316,4 @@ impl TestNode {
 /// Waits for what has to come.
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
-}
-
-pub(crate) fn user(name: &str) -> UserId {
-    UserId::parse(name).unwrap()
-}
-
-pub(crate) fn device(name: &str) -> DeviceId {
-    DeviceId::parse(name).unwrap()
-}
-
-pub(crate) fn session(name: &str) -> SessionId {
-    SessionId::parse(name).unwrap()
-}
-
-/// Alice, by her device `a1`, rings Bob until `until`.
-pub(crate) fn ringing(until: Timestamp) -> Call {
-    ringing_from("a1", until)
-}
-
-fn ringing_from(caller_device: &str, until: Timestamp) -> Call {
-    Call {
-        id: CallId::random(),
-        caller: Party { user: user("alice"), device: device(caller_device) },
-        callee: user("bob"),
-        call_type: CallType::Audio,
-        display: CallerDisplay::default(),
-        request_id: None,
-        created_at: Timestamp(0),
-        state: State::Ringing(Ringing { until, caller_given_up_at: None }),
-    }
-}
-
-/// So far away that no test gets there.
-pub(crate) fn far() -> Timestamp {
-    Timestamp(u64::MAX / 2)
-}
-
-fn requested(call: Call, request: &str) -> Call {
-    Call { request_id: RequestId::parse(request), ..call }
-}
-
-pub(crate) fn accepted(call: Call, callee_device: &str) -> Call {
-    let state = State::Accepted(Accepted {
-        at: Timestamp(0),
-        until: far(),
-        callee_device: device(callee_device),
-        caller_given_up_at: None,
-        callee_given_up_at: None,
-    });
-    Call { state, ..call }
-}
-
-pub(crate) fn over(call: Call) -> Call {
-    let state = State::Over(Over { at: Timestamp(0), accepted_at: None, outcome: Outcome::TimedOut });
-    Call { state, ..call }
-}
-
-fn notice(call_id: CallId, to: &UserId, event: Event) -> Outgoing {
-    let notice = Notice { call_id, at: Timestamp(0), event };
-    Outgoing { user: to.clone(), audience: Audience::All, payload: Payload::Notice(notice) }
-}
-
-pub(crate) fn incoming(call_id: CallId, to: &UserId) -> Outgoing {
-    let event =
-        Event::Incoming { caller: user("alice"), display: CallerDisplay::default(), call_type: CallType::Audio };
-    notice(call_id, to, event)
-}
-
-/// The end of a call, which is to be kept whatever else is let go.
-pub(crate) fn end_of(call_id: CallId, to: &UserId) -> Outgoing {
-    notice(call_id, to, Event::Ended { ended_by: None, reason: EndReason::MaxDuration })
-}
-
-/// A candidate of about this many bytes.
-fn signal(call_id: CallId, to: &UserId, bytes: usize) -> Outgoing {
-    let json = RawValue::from_string(format!("\"{}\"", "c".repeat(bytes))).unwrap();
-    let signal = Signal {
-        call_id,
-        from: user("alice"),
-        at: Timestamp(0),
-        kind: SignalKind::Candidate,
-        media: Media::new(&json, &[]),
-    };
-    Outgoing { user: to.clone(), audience: Audience::Only(device("b1")), payload: Payload::Signal(signal) }
-}
-
-pub(crate) fn registration(
-    user_name: &str,
-    device_name: Option<&str>,
-    session_name: &str,
-    at: Timestamp,
-) -> Registration {
-    Registration {
-        user: user(user_name),
-        device: device_name.map(device),
-        session: session(session_name),
-        platform: None,
-        tokens: PushTokens::default(),
-        at,
-    }
 }

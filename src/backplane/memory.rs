@@ -194,7 +194,7 @@ impl Calls for Node {
         let is_earlier = state.deadlines.first().is_some_and(|first| next.is_none_or(|next| *first < next));
         let mut is_fed = false;
         if outcome == Committed::Done {
-            state.timelines.commit(call, entries, begins, now);
+            state.timelines.commit(call, &entries, begins, now);
             is_fed = state.feed.keep(call, milestones, now);
         }
         drop(state);

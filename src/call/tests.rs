@@ -6,6 +6,7 @@
 mod accepted;
 mod deadline;
 mod initiate;
+mod milestone;
 mod over;
 mod property;
 mod ringing;

@@ -91,7 +91,7 @@ fn secrets(config: &Config) -> Vec<Finding> {
         weak("JWT_SECRET", secret, if config.mode == Mode::Production { 0 } else { SECRET_BYTES_MIN });
     }
     match &config.ice.turn {
-        TurnCredentials::Secret { secret, .. } => weak("TURN_STATIC_SECRET", secret, SECRET_BYTES_MIN),
+        TurnCredentials::Secret(secret) => weak("TURN_STATIC_SECRET", secret, SECRET_BYTES_MIN),
         TurnCredentials::Static { credential, .. } => weak("TURN_CREDENTIAL", credential, SECRET_BYTES_MIN / 2),
         TurnCredentials::None => {}
     }

@@ -17,7 +17,7 @@ use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
 use crate::call::{Call, CallType, EndReason, Outcome, State as CallState};
-use crate::ids::{CallId, schema};
+use crate::ids::{CallId, UserId, schema};
 
 /// Why a call cannot be looked up at present.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,9 @@ pub struct NotNow;
 pub trait Calls: Send + Sync {
     /// A call.
     async fn find(&self, id: CallId) -> Result<Option<Arc<Call>>, NotNow>;
+
+    /// Somebody was told how it stands: a party, or whoever has the token of the push.
+    fn asked(&self, _id: CallId, _by: Option<&UserId>, _status: &'static str) {}
 }
 
 /// How a call stands.
@@ -160,6 +163,7 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         CallState::Accepted(_) => ACCEPTED,
         CallState::Over(over) => over.word(),
     };
+    state.calls.asked(id, user.as_ref(), status);
     Ok(json(
         StatusCode::OK,
         Status {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
-    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Left, Limit, NotPushed, Operation, Queue, Road, Rung,
-    Sending, Slow, WebhookEvent, WebhookOutcome,
+    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Left, Limit, NotPushed, Operation, Queue,
+    Reload, Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
 };
 use crate::metrics::registry::Book;
 
@@ -52,6 +52,14 @@ metrics! {
         ready: Gauge = "switchboard_ready";
         /// 1 while this node sends its clients away, else 0.
         draining: Gauge = "switchboard_draining";
+        /// How often the configuration was read again, at SIGHUP or because a file of settings, secrets or certificates had changed: something was taken over (`applied`), nothing was to be (`unchanged`), or it was not valid and nothing changed (`invalid`).
+        config_reloads: Counters<Reload> = "switchboard_config_reloads_total";
+        /// When a valid configuration was last read, in seconds since the epoch; at first that of the start.
+        config_read_at: Gauge = "switchboard_config_last_read_timestamp_seconds";
+        /// Until when the certificate that clients are shown is good, in seconds since the epoch; 0 without TLS.
+        tls_expires_at: Gauge = "switchboard_tls_certificate_expiry_timestamp_seconds";
+        /// TLS handshakes that came to nothing: it is not TLS or nothing both sides know (`failed`), or it took too long (`timed_out`).
+        tls_failures: Counters<Handshake> = "switchboard_tls_handshake_failures_total";
 
         /// Clients that are connected by Socket.IO.
         connections: Gauge = "switchboard_connections";
@@ -101,6 +109,9 @@ metrics! {
         /// How many wait: wakeups to be looked at (`push`), messages on the way to push services (`push_services`), and departures that are still to be noted in Redis (`departures`).
         queue_depth: Gauges<Queue> = "switchboard_queue_depth";
 
+        /// What happened around calls and is in no timeline: too much waited, Redis could not be reached, or the call has no room for it, or no timeline.
+        timeline_dropped: Counter = "switchboard_timeline_entries_dropped_total";
+
         /// 1 while Redis can be reached, else 0; always 1 with the embedded backplane.
         backplane_up: Gauge = "switchboard_backplane_up";
         /// How long Redis took to answer, by what it was asked for; what was refused counts too. Nothing with the embedded backplane, which never waits.
@@ -131,5 +142,9 @@ metrics! {
         webhook_delay: Histogram = "switchboard_webhook_delay_seconds", buckets::TELLING;
         /// Calls of which something is still to be told, by any node; each node says the same.
         webhooks_waiting: Gauge = "switchboard_webhooks_waiting";
+        /// For how long the one waits that waits longest, in seconds; each node says the same.
+        webhooks_oldest: Gauge = "switchboard_webhooks_oldest_seconds";
+        /// Calls of which nothing was kept to be told, as there were too many that waited; each node says the same.
+        webhooks_dropped: Gauge = "switchboard_webhooks_dropped";
     }
 }

@@ -99,7 +99,7 @@ impl Provider for Apns {
 
     async fn send(&self, message: &Message, token: &PushToken) -> Outcome {
         let Some(url) = self.url(token) else {
-            return Outcome::dead();
+            return Outcome::dead("it is no APNs token");
         };
         let mut fields = message.fields.fitted(PAYLOAD_BYTES_MAX, |fields| payload(fields).to_string().len());
         let (mut is_renewed, mut is_shrunk) = (false, false);

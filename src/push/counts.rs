@@ -23,7 +23,7 @@ pub enum Fate {
     Dropped,
 }
 
-const KINDS: [(Kind, &str); 3] = [(Kind::Ring, "ring"), (Kind::Stop, "stop"), (Kind::Missed, "missed")];
+const KINDS: [Kind; 3] = [Kind::Ring, Kind::Stop, Kind::Missed];
 const FATES: [(Fate, &str); 7] = [
     (Fate::Sent, "sent"),
     (Fate::TokenDead, "token_dead"),
@@ -65,10 +65,10 @@ impl Counts {
 
     /// All of them, zeros included.
     pub(super) fn snapshot(&self, provider: &'static str) -> Vec<Count> {
-        let of_kind = |(kind, name): (Kind, &'static str)| {
+        let of_kind = |kind: Kind| {
             FATES.map(|(fate, outcome)| Count {
                 provider,
-                kind: name,
+                kind: kind.word(),
                 outcome,
                 count: self.0[kind as usize][fate as usize].load(Ordering::Relaxed),
             })
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn each_kind_and_fate_has_a_count_of_its_own() {
         let counts = Counts::default();
-        for (kind, _) in KINDS {
+        for kind in KINDS {
             for (fate, _) in FATES {
                 counts.note(kind, fate);
             }

@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Wake;
 use crate::clock::{Clock, Timestamp};
-use crate::ids::PushTokens;
+use crate::ids::{CallId, PushTokens};
 use crate::push::alarm::Alarm;
 use crate::push::backoff::pause;
 use crate::push::counts::{Count, Fate};
 use crate::push::lane::{End, Errand, Lane, Surroundings};
 use crate::push::underway::{Efforts, Ringing, Underway};
 use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusToken, Wakeup};
+use crate::timeline::What;
 
 /// Wakeups that wait to be looked at. What comes beyond that is dropped.
 const QUEUE: usize = 4096;
@@ -140,15 +141,17 @@ impl Push for Dispatcher {
 
     fn wake(&self, wakeup: Wakeup) {
         let call = wakeup.call.id;
-        let (ringing, after) = match &wakeup.wake {
-            Wake::Ring => (Some(self.desk.underway.begin(call)), None),
-            Wake::Stop { .. } | Wake::Missed => (None, self.desk.underway.stop(call)),
+        let (kind, ringing, after) = match &wakeup.wake {
+            Wake::Ring => (Kind::Ring, Some(self.desk.underway.begin(call)), None),
+            Wake::Stop { .. } => (Kind::Stop, None, self.desk.underway.stop(call)),
+            Wake::Missed => (Kind::Missed, None, self.desk.underway.stop(call)),
         };
         match self.queue.try_send(Job { wakeup, at: self.desk.around.clock.now(), ringing, after }) {
             // Closed when the node has stopped.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(_)) => {
                 self.desk.queue_full.fetch_add(1, Ordering::Relaxed);
+                self.desk.say_not_tried(call, kind, "too many wakeups wait");
                 self.desk.complain("the queue is full; some devices are not woken");
             }
         }
@@ -207,6 +210,7 @@ impl Desk {
             Err(Fate::CalledOff) => return,
             Err(_) => {
                 self.not_looked_up.fetch_add(1, Ordering::Relaxed);
+                self.say_not_tried(errand.message.call, errand.message.kind, "the devices could not be looked up");
                 self.complain("devices cannot be looked up; some are not woken");
                 return;
             }
@@ -266,6 +270,12 @@ impl Desk {
             errand.patiently(tokio::time::sleep(pause), self.around.clock).await?;
             attempt += 1;
         }
+    }
+
+    /// Notes that no device was told of a call.
+    fn say_not_tried(&self, call: CallId, kind: Kind, why: &'static str) {
+        let what = What::NotPushed { kind: kind.word().to_owned(), why: why.to_owned() };
+        self.around.recipients.note(call, what);
     }
 
     fn complain(&self, why: &'static str) {

@@ -99,12 +99,16 @@ mod tests {
 
     #[test]
     fn a_service_that_has_only_the_token_to_complain_about_is_good() {
-        assert_eq!(told_of(Outcome::dead()), Finding::ok("FCM", "good"));
+        assert_eq!(told_of(Outcome::dead("UNREGISTERED")), Finding::ok("FCM", "good"));
         assert_eq!(told_of(Outcome::Sent), Finding::ok("FCM", "good"));
-        let often =
-            Outcome::TokenDead { since: None, if_often: Some("Apple does not know the tokens (BadDeviceToken)") };
+        let often = Outcome::TokenDead {
+            code: "",
+            since: None,
+            if_often: Some("Apple does not know the tokens (BadDeviceToken)"),
+        };
         assert_eq!(told_of(often).mark, Mark::Ok);
-        let mismatch = Outcome::TokenDead { since: None, if_often: Some("another project (SENDER_ID_MISMATCH)") };
+        let mismatch =
+            Outcome::TokenDead { code: "", since: None, if_often: Some("another project (SENDER_ID_MISMATCH)") };
         assert!(told_of(mismatch).advice.unwrap().contains("FIREBASE_PROJECT_ID"));
     }
 

@@ -77,7 +77,7 @@ impl Fcm {
         body["validate_only"] = json!(true);
         let outcome = match self.deliver(&body).await {
             // The service does not name the field in every such answer, and there is nothing else in it that is wrong.
-            outcome if outcome == Outcome::alert(reply::NOT_UNDERSTOOD) => Outcome::dead(),
+            outcome if outcome == Outcome::alert(reply::NOT_UNDERSTOOD) => Outcome::dead("INVALID_ARGUMENT"),
             outcome => outcome,
         };
         let good = format!("the service account may send for the project {}", self.project);

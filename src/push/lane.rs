@@ -14,6 +14,7 @@ use crate::push::breaker::{Admission, Breaker, Change};
 use crate::push::counts::{Counts, Fate};
 use crate::push::underway::Efforts;
 use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
+use crate::timeline::{What, Who};
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
 const SLOTS: usize = 64;
@@ -24,6 +25,11 @@ const MESSAGES_MAX: usize = 16_384;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
 /// For so long a call that rang is taken to ring still.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
+/// After how many attempts for a message it is not said any more that another one follows.
+const RETRIES_SAID: u32 = 3;
+
+/// Why a message was not sent, if anybody has said so.
+type Why = Option<&'static str>;
 
 /// One service, and everything that is on the way to it.
 pub(super) struct Lane {
@@ -95,10 +101,11 @@ impl Lane {
         around: &Surroundings,
     ) -> End {
         let mut token = token.clone();
-        let (fate, since) = self.attempts(errand, device, &mut token, around).await;
+        let (fate, since, why) = self.attempts(errand, device, &mut token, around).await;
         let end = End { fate, token, since };
         let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
+        self.say(errand, device, fate, why, around);
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }
@@ -109,8 +116,8 @@ impl Lane {
         device: &DeviceId,
         token: &mut PushToken,
         around: &Surroundings,
-    ) -> (Fate, Option<Timestamp>) {
-        let ended = |fate| (fate, None);
+    ) -> (Fate, Option<Timestamp>, Why) {
+        let ended = |fate| (fate, None, None);
         let Ok(_room) = self.room(errand.message.kind).try_acquire() else {
             self.raise("there are too many messages; some are dropped", around);
             return ended(Fate::Dropped);
@@ -132,22 +139,37 @@ impl Lane {
             self.note(outcome, around);
             let after = match outcome {
                 Outcome::Sent => return ended(Fate::Sent),
-                Outcome::TokenDead { since, .. } => return (Fate::TokenDead, since),
-                Outcome::Refused { .. } => return ended(Fate::Refused),
+                Outcome::TokenDead { since, .. } => return (Fate::TokenDead, since, outcome.why()),
+                Outcome::Refused { .. } => return (Fate::Refused, None, outcome.why()),
                 Outcome::Retry { after, .. } => after,
             };
             let pause = pause(attempt, after, rand::random());
             let is_last = attempt + 1 == errand.message.attempts;
             if is_last || around.clock.now().plus(pause) >= errand.message.tried_until {
-                return ended(Fate::GivenUp);
+                return (Fate::GivenUp, None, outcome.why());
             }
             self.counts.note(errand.message.kind, Fate::Retried);
+            if attempt < RETRIES_SAID {
+                self.say(errand, device, Fate::Retried, outcome.why(), around);
+            }
             if let Err(fate) = errand.patiently(tokio::time::sleep(pause), around.clock).await {
                 return ended(fate);
             }
             believed_until = Timestamp::default();
         }
         ended(Fate::GivenUp)
+    }
+
+    /// Notes what came of telling a device.
+    fn say(&self, errand: &Errand, device: &DeviceId, fate: Fate, why: Why, around: &Surroundings) {
+        let what = What::Pushed {
+            to: Who::new(&errand.user, device),
+            service: self.provider.name().to_owned(),
+            kind: errand.message.kind.word().to_owned(),
+            outcome: fate.word().to_owned(),
+            why: why.map(str::to_owned),
+        };
+        around.recipients.note(errand.message.call, what);
     }
 
     fn room(&self, kind: Kind) -> &Semaphore {

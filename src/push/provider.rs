@@ -46,6 +46,8 @@ pub enum Outcome {
         since: Option<Timestamp>,
         /// What an operator has to look at if it happens often.
         if_often: Option<&'static str>,
+        /// As the service said it.
+        code: &'static str,
     },
     /// The same message may go through later.
     Retry {
@@ -72,6 +74,17 @@ pub enum Trouble {
     Device(&'static str),
 }
 
+impl Kind {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Stop => "stop",
+            Self::Missed => "missed",
+        }
+    }
+}
+
 impl Trouble {
     /// In words.
     pub fn why(self) -> &'static str {
@@ -82,6 +95,16 @@ impl Trouble {
 }
 
 impl Outcome {
+    /// Why it was not sent.
+    pub(super) fn why(self) -> Option<&'static str> {
+        match self {
+            Self::Sent => None,
+            Self::TokenDead { code, .. } => Some(code),
+            Self::Retry { trouble, .. } => Some(trouble.why()),
+            Self::Refused { why, .. } => Some(why),
+        }
+    }
+
     /// An operator has to do something about it.
     pub(super) fn alert(why: &'static str) -> Self {
         Self::Refused { why, alert: true }
@@ -93,7 +116,7 @@ impl Outcome {
     }
 
     /// The token is dead, nobody says since when.
-    pub(super) fn dead() -> Self {
-        Self::TokenDead { since: None, if_often: None }
+    pub(super) fn dead(code: &'static str) -> Self {
+        Self::TokenDead { since: None, if_often: None, code }
     }
 }

@@ -167,7 +167,7 @@ impl Engine {
     fn is_full(&self, uri: &Uri) -> bool {
         // The connection that asks is among the open ones.
         let (clients, connections) = (self.hub.connected(), self.open_connections.count());
-        let max = self.hub.settings.limits.max_connections;
+        let max = self.hub.limits.get(|limits| limits.max_connections);
         if query_value(uri, "sid").is_some() {
             return false;
         }

@@ -75,10 +75,9 @@ impl Session {
             Some(identity) => (Some(identity.user), identity.expires_at),
             None => (None, None),
         };
-        let limits = &hub.settings.limits;
         Arc::new(Self {
             wire: Arc::new(Wire::new(id.clone(), socket, &hub)),
-            limits: SocketLimits::new(limits),
+            limits: SocketLimits::new(&hub.limits),
             mailbox: Mailbox::new(),
             token_user,
             state: Mutex::new(State { expires_at: expires_at.unwrap_or(NEVER), ..State::default() }),
@@ -194,7 +193,7 @@ impl Session {
         let bytes = packet.len() + attachments.iter().map(Bytes::len).sum::<usize>();
         let claimed_user = if self.token_user.is_some() { None } else { self.state.lock().claimed_user.clone() };
         let user = self.token_user.as_ref().or(claimed_user.as_ref());
-        match self.limits.count(bytes, user, &self.hub.user_limits, now) {
+        match self.limits.count(bytes, user, &self.hub.limits, now) {
             Verdict::Allowed => {}
             Verdict::Refused => return self.refuse_for_rate(reply),
             Verdict::Expelled => {
@@ -203,7 +202,7 @@ impl Session {
                 return self.wire.expel(Problem::rate_limited());
             }
         }
-        let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
+        let job = match decode(packet.as_str(), &attachments, self.hub.bounds()) {
             Ok(ClientEvent::Pong) if ack_id.is_none() => return reply.to("pong").note(Answer::Ok),
             Ok(event) => {
                 let reply = reply.to(event.name());
@@ -215,7 +214,7 @@ impl Session {
             }
         };
         // As many as may come at once; more have been refused before they get here.
-        match self.mailbox.put(job, self.hub.settings.limits.event_burst as usize) {
+        match self.mailbox.put(job, self.hub.limits.get(|limits| limits.event_burst) as usize) {
             Put::Queued => {}
             Put::StartReader(job) => self.start_reader(Some(job)),
             Put::Full => {

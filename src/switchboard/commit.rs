@@ -10,6 +10,7 @@ use crate::ids::CallId;
 use crate::push::Wakeup;
 use crate::switchboard::observed::Change;
 use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave};
+use crate::timeline::Entry;
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
 /// only a few times in its life.
@@ -47,12 +48,17 @@ impl Switchboard {
                     let call = Arc::new(call);
                     let milestones = Milestone::of(Some(&stored.call), &call, command.by());
                     let expected = Expected::Version(stored.version);
-                    if self.commit(expected, &call, effects, milestones).await? == Committed::Done {
+                    let entries = self.entries_of(&milestones, &[]);
+                    if self.commit(expected, &call, effects, (milestones, entries)).await? == Committed::Done {
+                        self.notes.changed(&call, command);
                         return Ok(call);
                     }
                 }
                 Ok(Decision::Unchanged) if is_fresh => return Ok(stored.call),
-                Err(refusal) if is_fresh => return Err(refusal.into()),
+                Err(refusal) if is_fresh => {
+                    self.notes.refused(&stored.call, command, refusal);
+                    return Err(refusal.into());
+                }
                 Ok(Decision::Unchanged) | Err(_) => {}
             }
             found = self.backplane.load(id).await?;
@@ -104,7 +110,8 @@ impl Switchboard {
             let expected = Expected::New { callee_calls: callee_calls.version, caller_calls: caller_calls.version };
             let call_id = call.id;
             let milestones = Milestone::of(None, &call, Some(by));
-            match self.commit(expected, &Arc::new(call), effects, milestones).await? {
+            let entries = self.entries_of(&milestones, &callee_devices);
+            match self.commit(expected, &Arc::new(call), effects, (milestones, entries)).await? {
                 Committed::Done => {
                     let reachability = self.reachability(&callee_devices);
                     return Ok(Begun { call_id, call_type: new.call_type, reachability });
@@ -131,7 +138,7 @@ impl Switchboard {
         expected: Expected,
         call: &Arc<Call>,
         effects: Vec<Effect>,
-        milestones: Vec<Milestone>,
+        (milestones, entries): (Vec<Milestone>, Vec<Entry>),
     ) -> Result<Committed, Failure> {
         let mut outbox = Vec::with_capacity(effects.len());
         let mut wakes = Vec::new();
@@ -144,7 +151,7 @@ impl Switchboard {
             }
         }
         let change = Change::of(&expected, &outbox, call);
-        let commit = Commit { expected, call: call.clone(), outbox, milestones, entries: Vec::new() };
+        let commit = Commit { expected, call: call.clone(), outbox, milestones, entries };
         let committed = self.backplane.commit(commit).await?;
         if committed == Committed::Done {
             note(call);

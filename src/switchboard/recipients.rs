@@ -8,17 +8,19 @@ use crate::backplane::{Backplane, Device};
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, UserId};
 use crate::push::{Recipient, Recipients, Unknown};
+use crate::timeline::{Recorder, What};
 
 /// The devices and calls of a backplane.
 pub struct Known {
     backplane: Arc<dyn Backplane>,
     clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 impl Known {
-    /// Those of `backplane`.
-    pub fn new(backplane: Arc<dyn Backplane>, clock: Clock) -> Self {
-        Self { backplane, clock }
+    /// Those of `backplane`; what came of telling them goes to `recorder`.
+    pub fn new(backplane: Arc<dyn Backplane>, clock: Clock, recorder: Arc<Recorder>) -> Self {
+        Self { backplane, clock, recorder }
     }
 }
 
@@ -38,6 +40,10 @@ impl Recipients for Known {
     async fn is_ringing(&self, call: CallId) -> Result<bool, Unknown> {
         let stored = self.backplane.load(call).await.map_err(|_| Unknown)?;
         Ok(stored.is_some_and(|stored| stored.call.rings_until(self.clock.now()).is_some()))
+    }
+
+    fn note(&self, call: CallId, what: What) {
+        self.recorder.note(call, || what);
     }
 
     async fn forget(&self, user: &UserId, device: &DeviceId, kind: PushTokenKind, token: &PushToken) {

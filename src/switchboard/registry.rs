@@ -83,7 +83,8 @@ impl Switchboard {
                 }
             };
             let start = Start::new(attached.position, attached.lost_at, confirmed);
-            let seat = Seat::new(registration, attached.device, start.position(), outlet, self.clock);
+            let seat =
+                Seat::new(registration, attached.device, start.position(), outlet, self.clock, self.notes.clone());
             let seat = Arc::new(seat);
             self.line.add(&seat, expected);
             (seat, start, subscribed)
@@ -94,6 +95,7 @@ impl Switchboard {
         };
         match missed {
             Ok((missed, calls)) => {
+                self.notes.came(&seat, &calls);
                 if seat.can_be_woken() {
                     self.observed.came(&user, &calls, self.clock.now());
                 }

@@ -10,11 +10,12 @@ use crate::backplane::{Backlog, Delivery, Payload, Position, Registration};
 use crate::call::Audience;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{DeviceId, EventId, PushTokens, SessionId, UserId};
+use crate::switchboard::notes::{Notes, Ring};
 use crate::switchboard::registry::Missed;
 
 /// A message counts as received when the device is heard from this much later: what is heard sooner may have been on its way
 /// already when the message was sent.
-const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
+pub(super) const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 /// Most messages that wait for a gate to open. Beyond it the socket is closed, and gets them from the inbox when it returns.
 const MAX_HELD: usize = 2048;
 /// Most messages of which it is remembered when they were sent.
@@ -75,6 +76,7 @@ pub struct Seat {
     device: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
+    notes: Arc<Notes>,
     gate: Mutex<Gate>,
 }
 
@@ -89,6 +91,8 @@ struct Gate {
     /// Up to here everything has passed, or was not meant for this device, or waits in front of what is held.
     passed: EventId,
     unconfirmed: VecDeque<Sent>,
+    /// What rang the device last, for who notes whether it was heard from since.
+    rang: Option<Arc<Ring>>,
     heard_times: u64,
     position: Position,
 }
@@ -108,10 +112,11 @@ impl Seat {
         start: Position,
         outlet: Arc<dyn Outlet>,
         clock: Clock,
+        notes: Arc<Notes>,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
         let tokens = Mutex::new(registration.tokens.clone());
-        Self { registration, tokens, device, outlet, clock, gate: Mutex::new(gate) }
+        Self { registration, tokens, device, outlet, clock, notes, gate: Mutex::new(gate) }
     }
 
     /// What the socket registered with, and its newest push tokens.
@@ -285,7 +290,11 @@ impl Seat {
         let mut gate = self.gate.lock();
         gate.is_closed = true;
         gate.held = Vec::new();
-        gate.confirm(self.outlet.heard());
+        let heard = self.outlet.heard();
+        gate.confirm(heard);
+        if let Some(ring) = gate.rang.take() {
+            self.notes.gone(&ring, heard);
+        }
         gate.position
     }
 
@@ -300,7 +309,8 @@ impl Seat {
     }
 
     fn pass(&self, gate: &mut Gate, delivery: &Delivery) {
-        if self.try_pass(gate, delivery).is_err() {
+        if let Err(unsent) = self.try_pass(gate, delivery) {
+            self.notes.unsent((self.user(), &self.device), delivery, unsent);
             self.fail(gate);
         }
     }
@@ -317,9 +327,13 @@ impl Seat {
             // What was sent after it has not been lost without it.
             gate.unconfirmed.pop_front();
         }
+        let at = self.clock.now();
+        if let Some(ring) = self.notes.sent((self.user(), &self.device), delivery, at, &self.outlet) {
+            gate.rang = Some(ring);
+        }
         gate.unconfirmed.push_back(Sent {
             id: delivery.id,
-            at: self.clock.now(),
+            at,
             heard_before: heard.times,
             is_description: delivery.payload.is_description(),
         });

@@ -4,6 +4,7 @@ mod arrivals;
 mod calls;
 mod deadlines;
 mod nodes;
+mod notes;
 mod order;
 mod races;
 mod seat;
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::{Memory, MemoryConfig, Payload, Registration};
+use crate::backplane::{Memory, MemoryConfig, Payload, Registration, TimelineBounds};
 use crate::call::{Actor, CallType, CallerDisplay, Rules, Wake};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, UserId};
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{Media, ServerEvent, SignalKind, SignalRequest};
 use crate::push::{Push, Wakeup};
 use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
+use crate::timeline::Recorder;
 
 const RULES: Rules = Rules {
     ring_timeout: Duration::from_secs(45),
@@ -160,7 +162,7 @@ impl Exchange {
             inbox_ttl: Duration::from_secs(86_400),
             over_ttl: Duration::from_secs(300),
             feed: None,
-            timelines: None,
+            timelines: Some(TimelineBounds { calls: 100, ttl: Duration::from_secs(86_400) }),
         };
         Self { memory: Memory::new(clock, config), clock, push: Arc::default() }
     }
@@ -168,7 +170,15 @@ impl Exchange {
     fn node(&self) -> Arc<Switchboard> {
         let line = Arc::new(Line::default());
         let backplane = Arc::new(self.memory.node(line.clone()));
-        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, Metrics::new())
+        Switchboard::new(
+            backplane,
+            line,
+            self.push.clone(),
+            self.clock,
+            RULES,
+            Metrics::new(),
+            Recorder::off(self.clock).into(),
+        )
     }
 
     /// A node that acts on deadlines for as long as the answer is kept.

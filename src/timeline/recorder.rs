@@ -1,9 +1,8 @@
 //! Gathers what a node has to say of calls until it is written down. Nobody waits for it: what does not fit is dropped, and counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, NodeId};
@@ -27,14 +26,13 @@ pub struct Recorder {
     node: NodeId,
     clock: Clock,
     waiting: Mutex<Vec<Note>>,
-    arrived: Notify,
-    dropped: AtomicU64,
+    dropped: AtomicUsize,
 }
 
 impl Recorder {
     /// The recorder of `node`; one that is off takes nothing, and costs nothing.
     pub fn new(is_on: bool, node: NodeId, clock: Clock) -> Self {
-        Self { is_on, node, clock, waiting: Mutex::default(), arrived: Notify::new(), dropped: AtomicU64::new(0) }
+        Self { is_on, node, clock, waiting: Mutex::default(), dropped: AtomicUsize::new(0) }
     }
 
     /// One that takes nothing.
@@ -63,25 +61,11 @@ impl Recorder {
             return;
         }
         let entry = self.entry(at.unwrap_or_else(|| self.clock.now()), what());
-        let is_first = {
-            let mut waiting = self.waiting.lock();
-            if waiting.len() >= WAITING_MAX {
-                drop(waiting);
-                self.drop_some(1);
-                return;
-            }
+        let mut waiting = self.waiting.lock();
+        if waiting.len() >= WAITING_MAX {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
             waiting.push(Note { call, entry });
-            waiting.len() == 1
-        };
-        if is_first {
-            self.arrived.notify_one();
-        }
-    }
-
-    /// Waits until there is something to write down. Safe to cancel.
-    pub async fn arrival(&self) {
-        while self.waiting.lock().is_empty() {
-            self.arrived.notified().await;
         }
     }
 
@@ -90,21 +74,14 @@ impl Recorder {
         std::mem::take(&mut *self.waiting.lock())
     }
 
-    /// So many could not be written down.
-    pub fn drop_some(&self, count: usize) {
-        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// How many were not written down, since the start.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// How many did not fit since this was asked last.
+    pub fn take_dropped(&self) -> usize {
+        self.dropped.swap(0, Ordering::Relaxed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
     fn silent() -> What {
@@ -115,12 +92,10 @@ mod tests {
     fn what_does_not_fit_is_dropped_and_counted() {
         let recorder = Recorder::new(true, NodeId::random(), Clock::system());
         let call = CallId::from_u128(1);
-        assert!(recorder.arrival().now_or_never().is_none());
         for _ in 0..WAITING_MAX + 3 {
             recorder.note(call, silent);
         }
-        assert!(recorder.arrival().now_or_never().is_some());
-        assert_eq!((recorder.take().len(), recorder.dropped()), (WAITING_MAX, 3));
+        assert_eq!((recorder.take().len(), recorder.take_dropped(), recorder.take_dropped()), (WAITING_MAX, 3, 0));
         recorder.note(call, silent);
         assert_eq!(recorder.take().len(), 1);
         assert!(recorder.take().is_empty());

@@ -4,6 +4,8 @@ use crate::call::Ending;
 use crate::timeline::words::{name, over, span};
 use crate::timeline::{Entry, Known, What, Who, ending};
 
+/// Silence of so many ms means something: a device that has nothing to say answers a ping, by default every 25 s.
+const TELLING: u64 = 30_000;
 /// What the messages that ring a device are called.
 const RING: &str = "incoming_call";
 
@@ -79,9 +81,9 @@ impl<'a> Case<'a> {
     }
 
     /// The devices of the callee for which `picked` has something to say, with the last of it.
-    fn each<T>(&self, picked: impl Fn(&'a What) -> Option<(&'a Who, T)>) -> Vec<(&'a Who, T)> {
+    fn each<T>(&self, picked: impl Fn(&'a Entry) -> Option<(&'a Who, T)>) -> Vec<(&'a Who, T)> {
         let mut found: Vec<(&Who, T)> = Vec::new();
-        for (who, what) in self.entries.iter().filter_map(|entry| picked(&entry.what)) {
+        for (who, what) in self.entries.iter().filter_map(picked) {
             if who.user != self.callee || *who == *self.caller {
                 continue;
             }
@@ -95,7 +97,7 @@ impl<'a> Case<'a> {
 
     /// Whether it rang anywhere, and if not, why, as far as anybody knows.
     fn ring(&self) -> String {
-        let has_it = self.each(|what| match what {
+        let has_it = self.each(|entry| match &entry.what {
             What::Acknowledged { by } => Some((by, ())),
             _ => None,
         });
@@ -111,21 +113,38 @@ impl<'a> Case<'a> {
 
     /// Of the devices that were sent the ring over their connection.
     fn sent(&self) -> Vec<String> {
-        let sent = self.each(|what| match what {
-            What::Delivered { to, message } if message == RING => Some((to, "nothing has been heard from it since")),
-            What::Undelivered { to, message, .. } if message == RING => Some((to, "it takes nothing")),
-            What::Silent { by, gone: true } => Some((by, "its connection was probably dead, and is gone")),
-            What::Silent { by, gone: false } => Some((by, "its connection is probably dead")),
+        let sent = self.each(|entry| match &entry.what {
+            What::Delivered { to, message } if message == RING => Some((to, Ok(entry.at))),
+            What::Undelivered { to, message, why } if message == RING => Some((to, Err(why))),
             _ => None,
         });
-        sent.into_iter()
-            .map(|(who, state)| format!("it was sent to {} but never acknowledged: {state}", name(who)))
-            .collect()
+        let reason = |(who, sent): (&Who, Result<u64, &String>)| match sent {
+            Ok(at) => format!("it was sent to {} but never acknowledged: {}", name(who), self.silence(who, at)),
+            Err(why) => format!("it could not be sent to {}: {why}", name(who)),
+        };
+        sent.into_iter().map(reason).collect()
+    }
+
+    /// How long nothing was heard from a device after it was sent the ring.
+    fn silence(&self, who: &Who, sent_at: u64) -> String {
+        let noted = self.entries.iter().find_map(|entry| match &entry.what {
+            What::Silent { by, gone } if by == who && entry.at >= sent_at => Some((entry.at, *gone)),
+            _ => None,
+        });
+        let ended_at = self.end().map(|(entry, _, _)| entry.at);
+        let until = noted.map(|(at, _)| at).or(ended_at).or(self.entries.last().map(|entry| entry.at));
+        let millis = until.unwrap_or(sent_at).saturating_sub(sent_at);
+        let heard = format!("nothing was heard from it for {}", span(millis));
+        match noted {
+            Some((_, true)) => format!("{heard}, then its connection was gone"),
+            _ if millis < TELLING => format!("{heard}, which may be too short to mean anything"),
+            _ => heard,
+        }
     }
 
     /// Of the devices that were pushed to, or were to be.
     fn pushed(&self) -> Vec<String> {
-        let pushed = self.each(|what| match what {
+        let pushed = self.each(|entry| match &entry.what {
             What::Pushed { to, service, kind, outcome, why } if kind == "ring" => {
                 Some((to, (service.as_str(), outcome.as_str(), why.as_deref())))
             }

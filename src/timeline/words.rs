@@ -75,6 +75,7 @@ fn rows_of(entry: &Entry, begun_at: u64) -> Vec<Row> {
             vec![row(None, format!("{who} asks over HTTP how it stands: {status}"))]
         }
         What::Registered { by } => vec![row(Some(by), "registers".into())],
+        What::Refused { by, asked, why } => vec![row(Some(by), format!("asks for {asked} and is refused: {why}"))],
         What::Away { by } => vec![row(Some(by), "has lost its connection and is waited for".into())],
         What::Unknown => vec![row(None, "something that a newer release has noted".into())],
     }

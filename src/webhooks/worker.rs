@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::{Feed, FeedBounds, Unavailable, Untold};
+use crate::backplane::{Backed, Feed, FeedBounds, Unavailable, Untold};
 use crate::clock::{Clock, Timestamp};
 use crate::config::WebhookConfig;
 use crate::ids::CallId;
-use crate::metrics::{Metrics, WebhookEvent, WebhookOutcome};
+use crate::metrics::{Label, Metrics, WebhookEvent, WebhookOutcome};
 use crate::outbound::StatusCode;
 use crate::webhooks::alarm::Alarm;
 use crate::webhooks::event::{Event, kind};
@@ -79,6 +79,11 @@ impl Worker {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
+        for label in events.iter().flat_map(|event| WebhookOutcome::all().into_iter().map(|outcome| (*event, outcome)))
+        {
+            // Each is there from the start, so that the first one that is lost is seen to be one more.
+            metrics.webhooks.raise_to(label, 0);
+        }
         Self(Arc::new(Desk {
             feed,
             receiver,
@@ -245,9 +250,22 @@ impl Desk {
 
     /// Looks how much waits, for as long as this is waited for.
     async fn watch(&self) {
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let mut dropped_before = None;
         loop {
-            if let Ok(backed) = self.feed.untold().await {
-                self.metrics.webhooks_waiting.set(usize::try_from(backed.calls).unwrap_or(usize::MAX));
+            if let Ok(Backed { calls, since, dropped }) = self.feed.untold().await {
+                let oldest = since.map_or(Duration::ZERO, |since| since.until(self.clock.now()));
+                self.metrics.webhooks_waiting.set(count(calls));
+                self.metrics.webhooks_oldest.set(count(oldest.as_secs()));
+                self.metrics.webhooks_dropped.set(count(dropped));
+                if dropped_before.is_some_and(|before| before < dropped) {
+                    tracing::error!(
+                        calls,
+                        dropped,
+                        "too many calls wait for the receiver of webhooks; of some nothing is told"
+                    );
+                }
+                dropped_before = Some(dropped);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -112,6 +112,16 @@ fn webhooks_on_two_nodes() {
 }
 
 #[test]
+fn timeline() {
+    passes("timeline.test.mjs");
+}
+
+#[test]
+fn timeline_on_two_nodes() {
+    passes_on_two_nodes("timeline.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }
@@ -149,6 +159,16 @@ fn proxy() {
 #[test]
 fn doctor() {
     passes("doctor.test.mjs");
+}
+
+#[test]
+fn hot() {
+    passes("hot.test.mjs");
+}
+
+#[test]
+fn tls() {
+    passes("tls.test.mjs");
 }
 
 #[test]

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { startPrometheus } from './metrics.mjs';
 import { startPushServices } from './push-services.mjs';
+import { startReceiver } from './webhook-receiver.mjs';
 import { NO_RATE_LIMITS, Phone, eventually, phone, ring, startCluster, startRedis, talk } from './support.mjs';
 
 const DASHBOARD = JSON.parse(readFileSync(new URL('../../helm/switchboard/files/dashboard.json', import.meta.url), 'utf8'));
@@ -41,15 +42,15 @@ async function load(t, cluster) {
 }
 
 describe('the dashboard', () => {
-  let redis, services, cluster;
+  let redis, services, receiver, cluster;
   before(async () => {
-    [redis, services] = await Promise.all([startRedis(), startPushServices()]);
-    const env = { ...NO_RATE_LIMITS, ...services.fcmEnv, CALL_RING_TIMEOUT: '600' };
+    [redis, services, receiver] = await Promise.all([startRedis(), startPushServices(), startReceiver()]);
+    const env = { ...NO_RATE_LIMITS, ...services.fcmEnv, ...receiver.env, CALL_RING_TIMEOUT: '600' };
     cluster = await startCluster({ nodes: NODES, redis, env });
   });
   after(async () => {
     await cluster.stop();
-    await Promise.all([services.stop(), redis.stop()]);
+    await Promise.all([services.stop(), receiver.stop(), redis.stop()]);
   });
 
   test('has data in every panel', async (t) => {

@@ -138,6 +138,9 @@ test('who may not come in, or may not do what is needed, is told so', async (t) 
   await hasProblem(as('scriptless'), /^problem permissions: the user scriptless may not run EVALSHA -> Run ACL SETUSER scriptless \+evalsha$/);
   await allow('hashless', 'allkeys', 'allchannels', '+@all', '-hset', '-xinfo', '-subscribe');
   await hasProblem(as('hashless'), /^problem permissions: the user hashless may not run HSET, XINFO\|STREAM, SUBSCRIBE, UNSUBSCRIBE -> Run ACL SETUSER hashless \+hset \+xinfo\|stream \+subscribe \+unsubscribe$/);
+  await allow('keeper', 'allkeys', 'allchannels', '+@all', '-del');
+  await hasProblem(as('keeper'), /^problem permissions: the user keeper may not run DEL/);
+  for (const key of await redis.keys()) assert.ok((await redis.send('TTL', key)) > 0, `${key} stays`);
   await allow('elsewhere', '~other:*', 'resetchannels', '+@all');
   await hasProblem(as('elsewhere'), / may not touch keys that begin with "calls:".* -> .* ~calls:\*$/, / may not use the channels .* -> .* &calls:\* &__keyevent@0__:expired$/);
   await hasProblem(as('scriptless', 'wrong'), /^problem 127\.0\.0\.1:\d+: .*WRONGPASS.* -> Set REDIS_USERNAME and REDIS_PASSWORD/);

@@ -244,6 +244,15 @@ describe('Redis', () => {
   });
 });
 
+test('what is in no timeline, because that was let go', async (t) => {
+  const server = await startNode({ ...NO_RATE_LIMITS, TIMELINE_CALLS: '1' });
+  t.after(() => server.stop());
+  const [alice, bob, carol, dave] = await Promise.all(['alice', 'bob', 'carol', 'dave'].map((user) => phone(t, server, { user })));
+  const callId = await ring(alice, bob);
+  await ring(carol, dave);
+  await moves(server, [['switchboard_timeline_entries_dropped_total', 'up']], () => alice.request('call_end', { callId }));
+});
+
 describe('push', () => {
   test('what is sent, tried again and answered', async (t) => {
     const services = await startPushServices();

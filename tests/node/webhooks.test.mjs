@@ -217,19 +217,22 @@ describe('a receiver in trouble', () => {
 describe('a server that tells', () => {
   test('counts what was taken, and what waits', async (t) => {
     const own = await house(t);
-    let answer;
-    own.receiver.answer('call.started', new Promise((resolve) => (answer = resolve)));
+    own.receiver.answer('call.started', ...Array(1000).fill(503));
     const [alice, bob] = await pair(t, own.server);
     const callId = await ring(alice, bob);
-    await own.receiver.attempts('call.started', 1);
-    const waiting = async () => (await total(own.server, 'switchboard_webhooks_waiting')) / own.server.nodes.length;
-    await eventually(async () => (await waiting()) === 1, 'it is not seen to wait', HANGS_MS);
-    answer(204);
-    await own.receiver.takes(callId, 1);
-    await eventually(async () => (await waiting()) === 0, 'it is seen to wait', HANGS_MS);
+    for (const outcome of ['taken', 'refused', 'given_up']) {
+      assert.ok((await metricsText(own.server.nodes[0])).includes(`event="call.missed",outcome="${outcome}"} 0`), 'each is there from the start');
+    }
+    const perNode = async (name) => (await total(own.server, name)) / own.server.nodes.length;
+    await eventually(async () => (await perNode('switchboard_webhooks_waiting')) === 1, 'it is not seen to wait', HANGS_MS);
+    await eventually(async () => (await perNode('switchboard_webhooks_oldest_seconds')) >= 1, 'nor for how long', HANGS_MS);
+    own.receiver.answer('call.started');
+    await own.receiver.takes(callId, 1, HANGS_MS);
+    await eventually(async () => (await perNode('switchboard_webhooks_waiting')) === 0, 'it is seen to wait', HANGS_MS);
     const taken = { event: 'call.started', outcome: 'taken' };
     assert.equal(await total(own.server, 'switchboard_webhooks_total', taken), 1);
     assert.equal(await total(own.server, 'switchboard_webhook_delay_seconds_count'), 1);
+    assert.equal(await perNode('switchboard_webhooks_oldest_seconds'), 0);
   });
 
   test('finishes what is under way when it is told to end', async (t) => {

@@ -125,12 +125,15 @@ pub(crate) async fn of_a_lost_change_nothing_is_told(lab: impl Lab) {
 pub(crate) async fn no_more_is_kept_to_be_told_than_fits(lab: impl Lab) {
     let node = TestNode::new(&lab).await;
     let most = LIMITS.feed.calls;
+    let begun = lab.now();
     for _ in 0..most {
         node.begin_told(&ringing(far())).await;
     }
     let one_more = ringing(far());
     node.begin_told(&one_more).await;
-    assert_eq!(node.backplane.untold().await, Ok(Backed { calls: most as u64, dropped: 1 }));
+    let Backed { calls, since, dropped } = node.backplane.untold().await.unwrap();
+    assert_eq!((calls, dropped), (most as u64, 1));
+    assert!(since.is_some_and(|since| since >= begun && since <= lab.now().plus(Duration::from_secs(1))), "{since:?}");
     let taken = node.take(&lab).await;
     assert!(taken.len() == most && taken.iter().all(|untold| untold.call != one_more.id));
     // And not for ever.

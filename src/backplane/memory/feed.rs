@@ -17,6 +17,7 @@ pub(super) struct Feed {
 
 struct Waiting {
     milestones: Vec<Milestone>,
+    kept_at: Timestamp,
     due_at: Timestamp,
     forget_at: Timestamp,
 }
@@ -43,7 +44,7 @@ impl Feed {
             self.dropped += 1;
             return false;
         }
-        self.calls.insert(call, Waiting { milestones, due_at: now, forget_at });
+        self.calls.insert(call, Waiting { milestones, kept_at: now, due_at: now, forget_at });
         self.due.insert((now, call));
         true
     }
@@ -87,7 +88,8 @@ impl Feed {
     }
 
     pub(super) fn backed(&self) -> Backed {
-        Backed { calls: self.calls.len() as u64, dropped: self.dropped }
+        let since = self.calls.values().map(|waiting| waiting.kept_at).min();
+        Backed { calls: self.calls.len() as u64, since, dropped: self.dropped }
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp) {

@@ -15,9 +15,27 @@ pub(super) struct Timelines {
     order: VecDeque<CallId>,
 }
 
+/// As texts, a line each: they take a fraction of what they take taken apart, and are seldom read.
 struct Kept {
-    entries: Vec<Entry>,
+    lines: String,
+    count: usize,
     forget_at: Timestamp,
+}
+
+impl Kept {
+    fn extend(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.push(entry);
+        }
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let text = entry.to_text();
+        self.lines.reserve_exact(text.len() + 1);
+        self.lines.push_str(&text);
+        self.lines.push('\n');
+        self.count += 1;
+    }
 }
 
 impl Timelines {
@@ -26,11 +44,13 @@ impl Timelines {
     }
 
     /// What a commit says of a call. Its timeline is begun where it begins.
-    pub(super) fn commit(&mut self, call: CallId, entries: Vec<Entry>, begins: bool, now: Timestamp) {
+    pub(super) fn commit(&mut self, call: CallId, entries: &[Entry], begins: bool, now: Timestamp) {
         let Some(bounds) = self.bounds.filter(|_| !entries.is_empty()) else { return };
         let forget_at = now.plus(bounds.ttl);
         if begins {
-            self.calls.insert(call, Kept { entries, forget_at });
+            let mut kept = Kept { lines: String::new(), count: 0, forget_at };
+            kept.extend(entries);
+            self.calls.insert(call, kept);
             self.order.push_back(call);
             while self.order.len() > bounds.calls {
                 if let Some(oldest) = self.order.pop_front() {
@@ -38,7 +58,7 @@ impl Timelines {
                 }
             }
         } else if let Some(kept) = self.calls.get_mut(&call) {
-            kept.entries.extend(entries);
+            kept.extend(entries);
             kept.forget_at = forget_at;
         }
     }
@@ -48,7 +68,7 @@ impl Timelines {
         let mut lost = 0;
         for Note { call, entry } in notes {
             match self.calls.get_mut(&call) {
-                Some(kept) if kept.entries.len() < ENTRIES_MAX => kept.entries.push(entry),
+                Some(kept) if kept.count < ENTRIES_MAX => kept.push(&entry),
                 Some(_) | None => lost += 1,
             }
         }
@@ -57,7 +77,7 @@ impl Timelines {
 
     pub(super) fn get(&self, call: CallId, now: Timestamp) -> Vec<Entry> {
         let kept = self.calls.get(&call).filter(|kept| now < kept.forget_at);
-        kept.map(|kept| kept.entries.clone()).unwrap_or_default()
+        kept.map(|kept| kept.lines.lines().filter_map(Entry::from_text).collect()).unwrap_or_default()
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp) {

@@ -46,7 +46,7 @@ pub(super) enum AddressError {
 
 /// A client for the Redis that is the primary at present.
 pub(super) async fn client(config: &RedisConfig) -> Result<Client, AddressError> {
-    let settings = redis_settings(config.username.as_deref(), config.password.as_ref()).set_db(i64::from(config.db));
+    let settings = credentials(config);
     match &config.servers {
         RedisServers::Tcp { host, port } => build(tcp(host, *port, config.tls.as_ref()), settings, config.tls.as_ref()),
         RedisServers::Unix(path) => build(ConnectionAddr::Unix(path.clone()), settings, None),
@@ -81,6 +81,11 @@ pub(super) async fn ask_sentinels(config: &RedisConfig) -> Vec<(String, Result<O
         (format!("{host}:{port}"), answer)
     });
     join_all(asked).await
+}
+
+/// Who the node is to Redis, and in which database.
+pub(super) fn credentials(config: &RedisConfig) -> RedisConnectionInfo {
+    redis_settings(config.username.as_deref(), config.password.as_ref()).set_db(i64::from(config.db))
 }
 
 async fn primary(sentinel: &Client, master: &str) -> Result<Option<(String, u16)>, RedisError> {

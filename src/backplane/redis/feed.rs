@@ -59,8 +59,9 @@ impl Feed for Redis {
 
     async fn untold(&self) -> Result<Backed, Unavailable> {
         let command = |_| self.scripts.untold.command();
-        let (calls, dropped) = self.link.run(Lane::House, &self.scripts.untold, command).await?;
-        Ok(Backed { calls, dropped })
+        let (calls, dropped, since): (u64, u64, Option<u64>) =
+            self.link.run(Lane::House, &self.scripts.untold, command).await?;
+        Ok(Backed { calls, since: since.map(Timestamp), dropped })
     }
 }
 

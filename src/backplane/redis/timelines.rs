@@ -14,7 +14,7 @@ const BATCH: usize = 256;
 #[async_trait]
 impl Timelines for Redis {
     async fn note(&self, notes: Vec<Note>) -> Result<usize, Unavailable> {
-        let mut lost = 0;
+        let (mut lost, mut left) = (0, notes.len());
         for batch in notes.chunks(BATCH) {
             let texts: Vec<_> = batch.iter().map(|note| (note.call.to_string(), note.entry.to_text())).collect();
             let command = |_| {
@@ -26,8 +26,10 @@ impl Timelines for Redis {
             };
             match self.link.run::<usize>(Lane::House, &self.scripts.note, command).await {
                 Ok(count) => lost += count,
-                Err(Unavailable) => lost += batch.len(),
+                // It has been waited for; the rest would wait as long.
+                Err(Unavailable) => return Ok(lost + left),
             }
+            left -= batch.len();
         }
         Ok(lost)
     }

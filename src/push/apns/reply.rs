@@ -41,10 +41,12 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
         (400, "BadDeviceToken") => Outcome::TokenDead {
             since: None,
             if_often: Some("Apple does not know the tokens (BadDeviceToken); is APNS_ENVIRONMENT right?"),
+            code: "BadDeviceToken",
         },
         (400, "DeviceTokenNotForTopic") => Outcome::TokenDead {
             since: None,
             if_often: Some("tokens belong to another app (DeviceTokenNotForTopic); is APNS_TOPIC right?"),
+            code: "DeviceTokenNotForTopic",
         },
         (400, "TopicDisallowed") => Outcome::alert("the key may not send to APNS_TOPIC (TopicDisallowed)"),
         (400, "BadTopic" | "MissingTopic") => Outcome::alert("APNS_TOPIC is no topic (BadTopic)"),
@@ -55,7 +57,10 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
             "Apple does not know the key; are APNS_KEY_ID and APNS_TEAM_ID right? (InvalidProviderToken)",
         ),
         (403, _) => Outcome::alert("Apple refuses the key; is it good for this environment?"),
-        (410, _) => Outcome::TokenDead { since: timestamp.map(Timestamp), if_often: None },
+        (410, reason) => {
+            let code = if reason == "ExpiredToken" { "ExpiredToken" } else { "Unregistered" };
+            Outcome::TokenDead { since: timestamp.map(Timestamp), if_often: None, code }
+        }
         (413, _) => return Reaction::TooLarge,
         (429, "TooManyProviderTokenUpdates") => {
             Outcome::later("provider tokens change too often", Some(after.unwrap_or(TOKEN_PAUSE)))
@@ -83,16 +88,18 @@ mod tests {
     #[test]
     fn a_token_is_dead_when_apple_says_so_and_since_then() {
         for reason in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
-            let is_dead =
-                matches!(with_reason(400, reason), Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_) }));
+            let is_dead = matches!(
+                with_reason(400, reason),
+                Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_), .. })
+            );
             assert!(is_dead, "{reason}");
         }
         for reason in ["Unregistered", "ExpiredToken"] {
             let since = Some(Timestamp(1_700_000_000_123));
-            let dead = Reaction::Is(Outcome::TokenDead { since, if_often: None });
+            let dead = Reaction::Is(Outcome::TokenDead { since, if_often: None, code: reason });
             assert_eq!(answered(410, &json!({ "reason": reason, "timestamp": 1_700_000_000_123_u64 })), dead);
         }
-        assert_eq!(with_reason(410, "Unregistered"), Reaction::Is(Outcome::dead()));
+        assert_eq!(with_reason(410, "Unregistered"), Reaction::Is(Outcome::dead("Unregistered")));
     }
 
     #[test]

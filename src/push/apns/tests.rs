@@ -59,7 +59,7 @@ fn a_large_ring_is_cut_and_one_that_is_still_too_large_is_cut_to_the_least() {
 async fn what_is_no_token_of_apples_is_dead_and_leads_nowhere_else() {
     let message = message(call(None, None), Wake::Ring);
     for strange in ["../../other", "zz", "00ff/x?y", "00 ff"] {
-        assert_eq!(apns().send(&message, &token(strange)).await, Outcome::dead(), "{strange}");
+        assert_eq!(apns().send(&message, &token(strange)).await, Outcome::dead("it is no APNs token"), "{strange}");
     }
 }
 

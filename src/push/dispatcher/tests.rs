@@ -53,7 +53,7 @@ async fn connected_devices_can_be_left_out() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_token_is_forgotten_and_the_next_one_tried() {
     let house = House::new(&[("ios", Some("f1"), Some("a1")), ("other", Some("f2"), None)]);
-    house.apns.answers([Outcome::dead()]);
+    house.apns.answers([Outcome::dead("gone")]);
     house.wake(Wake::Ring);
     house.pass(10).await;
     assert_eq!(*house.devices.forgotten.lock(), ["ios a1"]);
@@ -65,7 +65,7 @@ async fn a_dead_token_is_forgotten_and_the_next_one_tried() {
 async fn a_token_of_a_device_that_registered_since_it_died_is_kept() {
     for (since, is_forgotten) in [(START.0 - 1, false), (START.0, false), (START.0 + 1, true)] {
         let house = House::new(&[("ios", None, Some("a1"))]);
-        house.apns.answers([Outcome::TokenDead { since: Some(Timestamp(since)), if_often: None }]);
+        house.apns.answers([Outcome::TokenDead { since: Some(Timestamp(since)), if_often: None, code: "gone" }]);
         house.wake(Wake::Ring);
         house.pass(10).await;
         assert_eq!(!house.devices.forgotten.lock().is_empty(), is_forgotten, "{since}");

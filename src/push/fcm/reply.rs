@@ -34,12 +34,13 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
     let code = error_code(&said).or_else(|| said["error"]["status"].as_str()).unwrap_or_default();
     let after = reply.retry_after;
     Reaction::Is(match (reply.status, code) {
-        (404, "UNREGISTERED") => Outcome::dead(),
-        (400, "INVALID_ARGUMENT") if blames_the_token(&said) => Outcome::dead(),
+        (404, "UNREGISTERED") => Outcome::dead("UNREGISTERED"),
+        (400, "INVALID_ARGUMENT") if blames_the_token(&said) => Outcome::dead("INVALID_ARGUMENT"),
         (400, "INVALID_ARGUMENT") => Outcome::alert(NOT_UNDERSTOOD),
         (403, "SENDER_ID_MISMATCH") => Outcome::TokenDead {
             since: None,
             if_often: Some("tokens belong to another Firebase project (SENDER_ID_MISMATCH)"),
+            code: "SENDER_ID_MISMATCH",
         },
         (401, "THIRD_PARTY_AUTH_ERROR") => {
             Outcome::alert("the key for APNs or web push in the Firebase console is wrong (THIRD_PARTY_AUTH_ERROR)")
@@ -97,14 +98,17 @@ mod tests {
 
     #[test]
     fn a_token_is_dead_when_the_service_says_so_and_not_otherwise() {
-        let dead = Reaction::Is(Outcome::dead());
-        assert_eq!(answered(404, None, &error("NOT_FOUND", Some("UNREGISTERED"), None)), dead);
+        let dead = |code| Reaction::Is(Outcome::dead(code));
+        assert_eq!(answered(404, None, &error("NOT_FOUND", Some("UNREGISTERED"), None)), dead("UNREGISTERED"));
         let invalid = |field| error("INVALID_ARGUMENT", Some("INVALID_ARGUMENT"), field);
-        assert_eq!(answered(400, None, &invalid(Some("message.token"))), dead);
+        assert_eq!(answered(400, None, &invalid(Some("message.token"))), dead("INVALID_ARGUMENT"));
         assert!(is_alert(answered(400, None, &invalid(Some("message.data[0].value")))));
         assert!(is_alert(answered(400, None, &invalid(None))));
         let strange = answered(403, None, &error("PERMISSION_DENIED", Some("SENDER_ID_MISMATCH"), None));
-        assert!(matches!(strange, Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_) })), "{strange:?}");
+        assert!(
+            matches!(strange, Reaction::Is(Outcome::TokenDead { since: None, if_often: Some(_), .. })),
+            "{strange:?}"
+        );
         // No such project, or a proxy that knows nothing of it: no fault of the token.
         assert!(is_alert(answered(404, None, &error("NOT_FOUND", None, None))));
         assert!(is_alert(answered(404, None, &json!("<html>"))));

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
-use crate::timeline::{Entry, Note};
+use crate::timeline::{Entry, Note, Recorder};
 
 /// How many orders of events are tried; each seed is one.
 const ORDERS: u64 = 500;
@@ -200,13 +200,15 @@ impl Exchange {
 
     fn noted_node(&self, seed: u64) -> (Arc<Switchboard>, Arc<Unhurried>) {
         let line = Arc::new(Line::default());
+        let recorder = Arc::new(Recorder::off(self.clock));
         let unhurried = Arc::new(Unhurried {
             backplane: Box::new(self.memory.node(line.clone())),
             seen: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             subscribed: Mutex::default(),
         });
-        (Switchboard::new(unhurried.clone(), line, Arc::new(Disabled), self.clock, RULES, Metrics::new()), unhurried)
+        let push = Arc::new(Disabled);
+        (Switchboard::new(unhurried.clone(), line, push, self.clock, RULES, Metrics::new(), recorder), unhurried)
     }
 }
 

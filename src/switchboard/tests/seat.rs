@@ -10,9 +10,11 @@ use crate::call::{Audience, EndReason, Event, Notice};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{CallId, EventId, PushTokens, SessionId};
 use crate::protocol::{Media, Signal, SignalKind};
+use crate::switchboard::notes::Notes;
 use crate::switchboard::registry::Missed;
 use crate::switchboard::tests::{FakeSocket, UNTIL_CONFIRMED, device, just_before, user};
 use crate::switchboard::{CloseReason, Seat};
+use crate::timeline::Recorder;
 
 /// More than a seat keeps back.
 const TOO_MANY: u64 = 3_000;
@@ -33,7 +35,8 @@ fn seat_at(start: Position) -> (Seat, Arc<FakeSocket>) {
         tokens: PushTokens::default(),
         at: Timestamp(0),
     };
-    let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock);
+    let notes = Notes::new(Recorder::off(socket.clock).into());
+    let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock, notes);
     (seat, socket)
 }
 

@@ -5,6 +5,7 @@ use redis::{Client, RedisError};
 use uuid::Uuid;
 
 use crate::backplane::redis::keys::Keys;
+use crate::backplane::redis::link::plain;
 use crate::config::RedisConfig;
 use crate::finding::Finding;
 
@@ -22,6 +23,8 @@ struct Refused {
     channels: bool,
     /// Writing, to everybody: what Redis says.
     writes: Option<String>,
+    /// What could not be tried, and why.
+    untried: Vec<String>,
 }
 
 /// What this user may not do, or that it may do everything.
@@ -33,11 +36,16 @@ pub(super) async fn findings(
 ) -> Vec<Finding> {
     let mut refused = Refused::default();
     match run(connection, keys).await {
-        Ok(answers) => answers.chunks_exact(2).for_each(|pair| refused.note(&pair[0], &pair[1])),
-        Err((command, error)) => refused.note(command, &error.to_string()),
+        // Beside what was refused, a command may miss what one before it was not allowed to make.
+        Ok(answers) => {
+            for pair in answers.chunks_exact(2) {
+                refused.note(&pair[0], &pair[1]);
+            }
+        }
+        Err((command, error)) => refused.note_error(command, &error),
     }
     if let Err(error) = listen(client, keys).await {
-        refused.note("SUBSCRIBE", &error.to_string());
+        refused.note_error("SUBSCRIBE", &error);
     }
     refused.told(config.username.as_deref().unwrap_or("default"), keys, config.db)
 }
@@ -61,7 +69,15 @@ async fn listen(client: &Client, keys: &Keys) -> Result<(), RedisError> {
 }
 
 impl Refused {
-    fn note(&mut self, command: &str, why: &str) {
+    /// A command of ours was not carried out.
+    fn note_error(&mut self, command: &str, error: &RedisError) {
+        if !self.note(command, &error.to_string()) {
+            self.untried.push(format!("{command}: {}", plain(error)));
+        }
+    }
+
+    /// Whether it is known what to make of that.
+    fn note(&mut self, command: &str, why: &str) -> bool {
         let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
         if has(&["OOM", "MISCONF", "READONLY", "NOREPLICAS"]) {
             // One reason for all of them.
@@ -77,7 +93,10 @@ impl Refused {
                 command => &command.to_lowercase(),
             };
             self.commands.push(narrow.to_owned());
+        } else {
+            return false;
         }
+        true
     }
 
     fn told(&self, user: &str, keys: &Keys, db: u16) -> Vec<Finding> {
@@ -111,6 +130,10 @@ impl Refused {
                 "Point at the primary: this is a replica"
             };
             findings.push(Finding::problem("writes", format!("refused: {}", first_sentence(why)), advice));
+        }
+        for why in &self.untried {
+            let advice = "Look into the log of Redis, and at what keeps it busy (SLOWLOG GET)";
+            findings.push(Finding::problem(SUBJECT, format!("could not be tried: {why}"), advice));
         }
         if findings.is_empty() {
             let found = format!("the user {user} may run every command that is needed");
@@ -165,6 +188,9 @@ mod tests {
                 "Run ACL SETUSER app &calls:db2:* &__keyevent@2__:expired",
             ]
         );
+        let mut lost = Refused::default();
+        lost.note_error("EVALSHA", &std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        assert!(lost.told("app", &Keys::new("", 0), 0)[0].found.starts_with("could not be tried: EVALSHA: "));
         let fine = Refused::default().told("default", &Keys::new("", 0), 0);
         assert_eq!(fine, [Finding::ok("permissions", "the user default may run every command that is needed")]);
     }

@@ -70,7 +70,7 @@ elseif expected ~= '' then
 end
 local fed, noted = tonumber(ARGV[15]), tonumber(ARGV[16])
 if fed > 0 then feed(call, 17, 16 + fed) end
-if noted > 0 then timeline(call, 17 + fed, 16 + fed + noted, expected == '') end
+if noted > 0 then timeline(call, 17 + fed, 16 + fed + noted, expected == '', not is_live) end
 for message = 17 + fed + noted, #ARGV, 2 do
   append(ARGV[message], ARGV[message + 1])
 end

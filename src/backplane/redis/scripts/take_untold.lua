@@ -10,6 +10,7 @@ for _, call in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', whole(now), 'LIMI
   else
     -- It was kept for as long as it is to be.
     redis.call('ZREM', due, call)
+    redis.call('ZREM', PREFIX .. 'webhooks:since', call)
   end
 end
 return untold

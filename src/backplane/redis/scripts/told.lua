@@ -11,4 +11,5 @@ if first then
   return 1
 end
 redis.call('ZREM', due, ARGV[1])
+redis.call('ZREM', PREFIX .. 'webhooks:since', ARGV[1])
 return 0
