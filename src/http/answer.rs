@@ -49,7 +49,7 @@ pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
 }
 
 /// Nobody who shows this token is answered; unless it cannot be judged at present, which is worth another attempt.
-pub(super) fn token_refused(error: &AuthError) -> Response {
+pub(super) fn token_refused(error: AuthError) -> Response {
     if matches!(error, AuthError::Unavailable) {
         return not_now();
     }

@@ -127,7 +127,7 @@ pub(super) async fn status(
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
     unshared(match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
-        Err(Refused::Token(error)) => token_refused(&error),
+        Err(Refused::Token(error)) => token_refused(error),
         Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, NOT_FOUND),
         Err(Refused::NotNow) => not_now(),
     })

@@ -110,7 +110,7 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
-            Self::Token(error) => token_refused(&error),
+            Self::Token(error) => token_refused(error),
             Self::UserId => refusal(StatusCode::BAD_REQUEST, INVALID_USER),
         }
     }
