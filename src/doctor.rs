@@ -4,6 +4,7 @@
 //! and the answers put into a fixed order. It starts no node, and changes nothing anywhere.
 
 mod machine;
+mod receiver;
 mod report;
 mod settings;
 
@@ -17,6 +18,7 @@ use crate::finding::{Finding, spoken};
 use crate::push::{Apns, Fcm};
 use crate::turn::IceServers;
 
+use receiver::Receiver;
 pub use report::Report;
 
 /// How long one room may take. Everything in it has shorter time-outs of its own, which say more.
@@ -25,12 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// Looks at everything.
 pub async fn examine(config: &Config) -> Report {
     let clock = Clock::system();
-    let (redis, keys, fcm, apns, ice, machine) = tokio::join!(
+    // Made beforehand: that reads certificates from disk, while others measure how long an answer takes.
+    let authenticator = Authenticator::new(&config.auth, clock);
+    let fcm = config.push.fcm.as_ref().map(|fcm| Fcm::new(fcm, clock));
+    let apns = config.push.apns.as_ref().map(|apns| Apns::new(apns, clock));
+    let receiver = config.webhooks.as_ref().map(Receiver::new);
+    let ice_servers = IceServers::new(&config.ice, clock);
+    let (redis, keys, fcm, apns, ice, webhooks, machine) = tokio::join!(
         in_time("Redis", redis(config, clock)),
-        in_time("JWT_JWKS_URL", keys(config, clock)),
-        in_time("FCM", fcm(config, clock)),
-        in_time("APNs", apns(config, clock)),
-        in_time("STUN and TURN", async { IceServers::new(&config.ice, clock).examine().await }),
+        in_time("JWT_JWKS_URL", authenticator.examine()),
+        in_time("FCM", dry_run_of_fcm(fcm, apns.is_some())),
+        in_time("APNs", dry_run_of_apns(apns.as_ref())),
+        in_time("STUN and TURN", ice_servers.examine()),
+        in_time("WEBHOOK_URL", look_for(receiver)),
         in_time("this machine", machine::findings(config)),
     );
     let push = [fcm, apns].concat();
@@ -41,6 +50,7 @@ pub async fn examine(config: &Config) -> Report {
         ("tokens", keys),
         ("push", push),
         ("stun and turn", ice),
+        ("webhooks", webhooks),
     ])
 }
 
@@ -62,26 +72,27 @@ async fn redis(config: &Config, clock: Clock) -> Vec<Finding> {
     }
 }
 
-async fn keys(config: &Config, clock: Clock) -> Vec<Finding> {
-    Authenticator::new(&config.auth, clock).examine().await
+async fn dry_run_of_fcm(fcm: Option<Fcm>, has_apns: bool) -> Vec<Finding> {
+    vec![match fcm {
+        Some(fcm) => fcm.dry_run().await,
+        None if has_apns => Finding::absent(
+            "FCM",
+            "not configured: Android phones that sleep are not woken, and no iPhone is told that a ring stops",
+        ),
+        None => Finding::absent("FCM", "not configured: phones that sleep are not woken"),
+    }]
 }
 
-async fn fcm(config: &Config, clock: Clock) -> Vec<Finding> {
-    match &config.push.fcm {
-        Some(fcm) => vec![Fcm::new(fcm, clock).dry_run().await],
-        None if config.push.apns.is_some() => {
-            vec![Finding::absent(
-                "FCM",
-                "not configured: Android phones that sleep are not woken, and no iPhone is told that a ring stops",
-            )]
-        }
-        None => vec![Finding::absent("FCM", "not configured: phones that sleep are not woken")],
-    }
+async fn dry_run_of_apns(apns: Option<&Apns>) -> Vec<Finding> {
+    vec![match apns {
+        Some(apns) => apns.dry_run().await,
+        None => Finding::absent("APNs", "not configured: no iPhone is rung by PushKit (CallKit)"),
+    }]
 }
 
-async fn apns(config: &Config, clock: Clock) -> Vec<Finding> {
-    match &config.push.apns {
-        Some(apns) => vec![Apns::new(apns, clock).dry_run().await],
-        None => vec![Finding::absent("APNs", "not configured: no iPhone is rung by PushKit (CallKit)")],
-    }
+async fn look_for(receiver: Option<Receiver>) -> Vec<Finding> {
+    vec![match receiver {
+        Some(receiver) => receiver.look().await,
+        None => Finding::absent("WEBHOOK_URL", "not set: no other server is told of calls"),
+    }]
 }

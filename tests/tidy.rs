@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("cli", &["api_doc", "auth", "config", "outbound", "timeline"]),
     ("config", &["outbound"]),
-    ("doctor", &["auth", "backplane", "config", "finding", "push", "turn"]),
+    ("doctor", &["auth", "backplane", "config", "finding", "outbound", "push", "turn"]),
     ("finding", &[]),
     ("api_doc", &["auth", "config", "http", "protocol", "socket", "turn"]),
     ("ids", &[]),

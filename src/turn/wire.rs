@@ -100,7 +100,9 @@ async fn open(url: &ServerUrl) -> Result<Wire, Lost> {
         Transport::Tls => {
             let stream = TcpStream::connect(address).await.map_err(Lost::Unreachable)?;
             let name = ServerName::try_from(url.host.clone()).map_err(|_| Lost::Unknown)?;
-            Way::Stream(Box::new(connector().connect(name, stream).await.map_err(Lost::Tls)?))
+            // Reads certificates from disk, while others measure how long an answer takes.
+            let connector = tokio::task::spawn_blocking(connector).await.map_err(|error| Lost::Tls(error.into()))?;
+            Way::Stream(Box::new(connector.connect(name, stream).await.map_err(Lost::Tls)?))
         }
     };
     Ok(Wire { way, address })

@@ -10,7 +10,7 @@ import { apnsError, fcmError, startPushServices } from './push-services.mjs';
 import { SECRET, eventually, run, startNode, startRedis, startSentinels } from './support.mjs';
 
 /** What is in no output, whatever is looked at. */
-const SECRETS = [SECRET, 'a-password-of-redis', 'a-secret-of-coturn', 'another-secret-of-coturn'];
+const SECRETS = [SECRET, 'a-password-of-redis', 'a-secret-of-coturn', 'another-secret-of-coturn', 'a-secret-of-webhooks'];
 
 /** Settings of all doctors of these tests: nothing outside of this machine is asked. */
 const BASE = { HOST: '127.0.0.1', JWT_SECRET: SECRET, METRICS_PORT: '0', NODE_ENV: 'production', PORT: '0', STUN_SERVER_URL: 'stun:127.0.0.1:9' };
@@ -259,7 +259,7 @@ test('the keys of an identity provider are counted, and it is said what follows 
   await hasProblem(env, /^problem JWT_JWKS_URL: .*refused.*one that starts is not ready.* -> Let this machine reach/);
 });
 
-test('a port that a node has is told from one that somebody else has', async (t) => {
+test('a port that a node has is told from one that somebody else has; a receiver of webhooks is there or not', async (t) => {
   const node = await startNode();
   t.after(() => node.stop());
   (await isGood({ ...EMBEDDED, PORT: String(node.port) })).has(/^ok PORT: 127\.0\.0\.1:\d+ is in use by a node that runs already, and is ready/);
@@ -267,5 +267,8 @@ test('a port that a node has is told from one that somebody else has', async (t)
   t.after(() => stranger.close());
   await new Promise((resolve) => stranger.once('listening', resolve));
   const { port } = stranger.address();
+  const webhooks = { ...EMBEDDED, WEBHOOK_SECRET: 'a-secret-of-webhooks-0123456789abcdef', WEBHOOK_URL: `http://127.0.0.1:${port}/calls` };
+  (await isGood(webhooks)).has(/^ok WEBHOOK_URL: 127\.0\.0\.1 answers \(200\); nothing was told/);
+  await hasProblem({ ...webhooks, WEBHOOK_URL: `http://127.0.0.1:${await freePort()}/calls` }, /^problem WEBHOOK_URL: 127\.0\.0\.1: .*refused.* -> Start the receiver/);
   await hasProblem({ ...EMBEDDED, METRICS_PORT: String(port) }, /^problem METRICS_PORT: .* is in use, and not by a switchboard .* -> Set METRICS_PORT to another port/);
 });
