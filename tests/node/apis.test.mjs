@@ -307,6 +307,9 @@ describe('HTTP', () => {
     assert.equal(await status(callId, tokenOf(bob.user)), 'accepted');
     await bob.request('call_end', { callId });
     assert.equal(await status(callId, tokenOf(bob.user)), 'ended');
+    for (const id of [NOWHERE, 'nonsense']) await ask(inside, `/calls/${id}/timeline`);
+    const timeline = await eventually(async () => (await ask(inside, `/calls/${callId}/timeline`)).body.entries, 'the call has no timeline');
+    assert.ok(timeline.length > 2, JSON.stringify(timeline));
     await ask(url, `/calls/${NOWHERE}/status?token=${tokenOf('alice')}`);
     await ask(url, `/calls/${callId}/status`, bearer('nonsense'));
     await ask(url, `/calls/${callId}/status`);
@@ -331,7 +334,7 @@ describe('HTTP', () => {
       start({ ...TURN, ICE_SERVERS_PUBLIC: 'true' }),
     ]);
     for (const path of ['/health', '/info', '/readyz', `/calls/${NOWHERE}/status?token=${tokenOf('alice')}`]) await ask(alone.url, path);
-    await ask(await insideOf(alone), '/readyz');
+    for (const path of ['/readyz', `/calls/${NOWHERE}/timeline`]) await ask(await insideOf(alone), path);
     const refused = await listener(t, alone, { register: false });
     for (const name of ['register', 'call_initiate']) {
       const { error } = await refused.request(name, { userId: refused.user, calleeId: 'bob', callType: 'audio' });
