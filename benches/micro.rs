@@ -15,6 +15,7 @@ use switchboard::metrics::Metrics;
 use switchboard::protocol::{Bounds, Media, ServerEvent, Signal, SignalKind, SignalRequest, decode};
 use switchboard::push::Disabled;
 use switchboard::switchboard::{CloseReason, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
+use switchboard::traces::Traces;
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
@@ -140,7 +141,7 @@ fn switchboard() -> Arc<Switchboard> {
     let (clock, line, metrics) = (Clock::system(), Arc::new(Line::default()), Metrics::new());
     let receiver = Arc::new(MeteredReceiver::new(line.clone(), metrics.clone(), clock));
     let node = Arc::new(Memory::new(clock, config).node(receiver));
-    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, metrics)
+    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, metrics, Traces::off())
 }
 
 async fn register(node: &Switchboard, user_name: &str, device_name: &str) -> Arc<Seat> {

@@ -31,12 +31,16 @@ use crate::metrics::{Exposition, Metrics};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
+use crate::traces::{self, Traces};
 use crate::turn::IceServers;
 
 /// How long a call that is over can still be asked about, as documented.
 const OVER_TTL: Duration = Duration::from_secs(60);
 /// How long a node that ends may take to tell Redis so.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long what is left of the traces may take to be sent when the node ends.
+const LAST_TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the body of a request may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,6 +53,7 @@ pub struct App {
     site: Arc<Site>,
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
+    traces: Option<traces::Exporter>,
     hub: Arc<Hub>,
     ice_servers: Arc<IceServers>,
     authenticator: Arc<Authenticator>,
@@ -93,12 +98,14 @@ impl App {
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
-        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock).unzip();
+        let (traces, exporter) = traces(config, redis.as_deref(), clock, &metrics);
+        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock, &traces).unzip();
         let push: Arc<dyn Push> = match &dispatcher {
             Some(dispatcher) => dispatcher.clone(),
             None => Arc::new(Disabled),
         };
-        let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone());
+        let rules = rules(&config.call);
+        let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules, metrics.clone(), traces);
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
         let hub = Hub::new(
@@ -139,6 +146,7 @@ impl App {
             site,
             switchboard,
             push: push_worker,
+            traces: exporter,
             hub,
             ice_servers,
             authenticator,
@@ -168,6 +176,7 @@ impl App {
             site,
             switchboard,
             push,
+            traces,
             hub,
             ice_servers,
             authenticator,
@@ -176,7 +185,8 @@ impl App {
             redis,
             ..
         } = self;
-        let redis_stop = CancellationToken::new();
+        let (redis_stop, traces_stop) = (CancellationToken::new(), CancellationToken::new());
+        let traces = traces.map(|traces| AbortOnDropHandle::new(tokio::spawn(traces.run(traces_stop.clone()))));
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
         let stopping = lifecycle.stopping().clone();
@@ -212,8 +222,12 @@ impl App {
         }
         // Last: until here there were departures to be noted.
         redis_stop.cancel();
+        traces_stop.cancel();
         if let Some(redis) = redis {
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, redis).await;
+        }
+        if let Some(traces) = traces {
+            let _ = tokio::time::timeout(LAST_TRACES_TIMEOUT, traces).await;
         }
     }
 }
@@ -239,6 +253,7 @@ fn push(
     backplane: &Arc<dyn Backplane>,
     call_tokens: &CallTokens,
     clock: Clock,
+    traces: &Traces,
 ) -> Option<(Arc<Dispatcher>, push::Worker)> {
     let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
     let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
@@ -251,7 +266,20 @@ fn push(
     let recipients = Arc::new(Known::new(backplane.clone(), clock));
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
-    Some(Dispatcher::new(settings, providers, recipients, status_token, clock))
+    Some(Dispatcher::new(settings, providers, recipients, status_token, clock, traces.clone()))
+}
+
+/// The traces that are configured, and what has to run for them. A node without Redis has no id but for them.
+fn traces(
+    config: &Config,
+    redis: Option<&Redis>,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+) -> (Traces, Option<traces::Exporter>) {
+    let Some(config) = &config.traces else { return (Traces::off(), None) };
+    let node = redis.map_or_else(NodeId::random, |redis| redis.node().clone());
+    let (traces, exporter) = Traces::new(config, &node, clock, metrics.clone());
+    (traces, Some(exporter))
 }
 
 fn retention(config: &Config) -> Retention {

@@ -17,6 +17,7 @@ mod redis;
 mod sections;
 mod service_url;
 mod source;
+mod traces;
 mod variables;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
     RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TurnCredentials, TurnRegion,
 };
+pub use traces::TracesConfig;
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 
 /// Everything the server was told at its start. `Debug` shows no secret.
@@ -58,6 +60,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Logs.
     pub logs: LogConfig,
+    /// Traces, if there are to be any.
+    pub traces: Option<TracesConfig>,
     /// What the operator should know although the server starts.
     pub warnings: Vec<String>,
     /// The value of every variable as it is in effect, secrets redacted.

@@ -14,6 +14,8 @@ pub mod metrics;
 
 pub mod call;
 
+pub mod traces;
+
 pub mod protocol;
 
 pub mod backplane;

@@ -20,7 +20,7 @@ pub use exposition::Exposition;
 pub use kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Tallies};
 pub use labels::{
     Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Label, Left, Limit, NotPushed, Operation, Queue,
-    Road, Rung, Sending, Slow,
+    Road, Rung, Sending, Slow, Traced,
 };
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod observed;
 mod recipients;
 mod registry;
 mod seat;
+mod traced;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use crate::ids::{CallId, DeviceId, RequestId, UserId};
 use crate::metrics::Metrics;
 use crate::protocol::{Reachability, Signal, SignalKind, SignalRequest};
 use crate::push::Push;
+use crate::traces::Traces;
 
 /// Serves calls. One per node.
 pub struct Switchboard {
@@ -42,6 +44,7 @@ pub struct Switchboard {
     push: Arc<dyn Push>,
     departures: Departures,
     observed: Observed,
+    traces: Traces,
     clock: Clock,
     rules: Rules,
 }
@@ -96,9 +99,10 @@ impl Switchboard {
         clock: Clock,
         rules: Rules,
         metrics: Arc<Metrics>,
+        traces: Traces,
     ) -> Arc<Self> {
-        let observed = Observed::new(metrics);
-        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, clock, rules })
+        let observed = Observed::new(metrics, traces.clone());
+        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, traces, clock, rules })
     }
 
     /// Answers a call. The device leaves any other call it is in.
@@ -162,8 +166,8 @@ impl Switchboard {
                 Ok(peer) if peer.user != to => return Err(Refusal::NotAParticipant.into()),
                 Ok(peer) => {
                     let audience = Audience::Only(peer.device);
-                    let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone() };
-                    if self.backplane.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
+                    let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone(), trace: None };
+                    if self.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
                         if kind == SignalKind::Answer {
                             self.observed.described(call_id, self.clock.now());
                         }

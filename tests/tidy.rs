@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "socket",
             "switchboard",
             "telemetry",
+            "traces",
             "turn",
         ],
     ),
@@ -39,11 +40,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("auth", &["config"]),
     ("call", &[]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "metrics", "protocol"]),
-    ("push", &["call", "config"]),
+    ("traces", &["call", "config", "metrics"]),
+    ("backplane", &["call", "config", "metrics", "protocol", "traces"]),
+    ("push", &["call", "config", "traces"]),
     ("turn", &["config"]),
-    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push"]),
-    ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
+    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "traces"]),
+    (
+        "socket",
+        &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "traces", "turn"],
+    ),
     ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "turn"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
@@ -58,7 +63,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dotenvy::", &["src/config", "src/main.rs"]),
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
-    ("reqwest::", &["src/auth/key_server", "src/push"]),
+    ("reqwest::", &["src/auth/key_server", "src/push", "src/traces"]),
+    ("prost::", &["src/traces"]),
 ];
 
 /// Rooms that never name a path.

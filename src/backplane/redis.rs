@@ -113,6 +113,11 @@ impl Redis {
         })
     }
 
+    /// This node.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
     /// Whether Redis can be reached.
     pub fn is_connected(&self) -> bool {
         self.link.is_up()

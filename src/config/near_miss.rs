@@ -5,7 +5,7 @@
 
 use super::variables::variables;
 
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     "CALL_",
     "SOCKET_",
     "TURN_",
@@ -18,6 +18,7 @@ const PREFIXES: [&str; 12] = [
     "FCM_",
     "REDIS_",
     "METRICS_",
+    "OTEL_",
 ];
 const MOST_EDITS: usize = 2;
 

@@ -14,6 +14,7 @@ use super::problem::{ConfigErrors, Problem};
 use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
+use super::traces::traces_config;
 use super::variables::{Section, variables};
 use super::{
     BackplaneConfig, CallConfig, Config, CorsOrigin, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
@@ -50,6 +51,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         limits: limits(&mut reader),
         inbox: inbox(&mut reader),
         logs: logs(&mut reader, mode, &mut warnings),
+        traces: traces_config(&mut reader, &mut warnings),
         warnings,
         settings: reader.settings(),
     };

@@ -6,7 +6,7 @@ use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
     Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Left, Limit, NotPushed, Operation, Queue, Road, Rung,
-    Sending, Slow,
+    Sending, Slow, Traced,
 };
 use crate::metrics::registry::Book;
 
@@ -122,5 +122,8 @@ metrics! {
         not_pushed: Counters<NotPushed> = "switchboard_pushes_not_tried_total";
         /// From the beginning of a call to the registration of a device of the callee that has a push token, while it rings.
         push_to_connect: Histogram = "switchboard_push_to_connect_seconds", buckets::WAKING;
+
+        /// Spans of traces: taken by the collector (`exported`), not wanted by it (`rejected`), or dropped, as it could not be reached or refused them (`not_sent`), or as too many waited (`queue_full`). Nothing without a collector.
+        trace_spans: Counters<Traced> = "switchboard_trace_spans_total";
     }
 }

@@ -41,6 +41,13 @@ impl Fate {
     }
 }
 
+impl Kind {
+    /// Its word among the counts.
+    pub(super) fn word(self) -> &'static str {
+        KINDS[self as usize].1
+    }
+}
+
 /// The counts of one provider.
 #[derive(Debug, Default)]
 pub(super) struct Counts([[AtomicU64; FATES.len()]; KINDS.len()]);

@@ -14,6 +14,7 @@ use crate::push::breaker::{Admission, Breaker, Change};
 use crate::push::counts::{Counts, Fate};
 use crate::push::underway::Efforts;
 use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
+use crate::traces::Traces;
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
 const SLOTS: usize = 64;
@@ -67,6 +68,7 @@ pub(super) struct Surroundings {
     pub(super) recipients: Arc<dyn Recipients>,
     pub(super) alarm: Alarm,
     pub(super) clock: Clock,
+    pub(super) traces: Traces,
 }
 
 impl Lane {
@@ -94,11 +96,15 @@ impl Lane {
         token: &PushToken,
         around: &Surroundings,
     ) -> End {
+        let Message { kind, call, .. } = errand.message;
+        let pushing = around.traces.push(call, kind.word(), self.provider.name());
         let mut token = token.clone();
         let (fate, since) = self.attempts(errand, device, &mut token, around).await;
         let end = End { fate, token, since };
-        let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
+        if let Some(pushing) = pushing {
+            pushing.end(end.fate.word(), !matches!(end.fate, Fate::Sent | Fate::CalledOff));
+        }
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }

@@ -83,7 +83,8 @@ impl Switchboard {
                 }
             };
             let start = Start::new(attached.position, attached.lost_at, confirmed);
-            let seat = Seat::new(registration, attached.device, start.position(), outlet, self.clock);
+            let seat =
+                Seat::new(registration, attached.device, start.position(), outlet, self.clock, self.traces.clone());
             let seat = Arc::new(seat);
             self.line.add(&seat, expected);
             (seat, start, subscribed)

@@ -11,6 +11,7 @@ use crate::call::Audience;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{DeviceId, EventId, PushTokens, SessionId, UserId};
 use crate::switchboard::registry::Missed;
+use crate::traces::Traces;
 
 /// A message counts as received when the device is heard from this much later: what is heard sooner may have been on its way
 /// already when the message was sent.
@@ -75,6 +76,7 @@ pub struct Seat {
     device: DeviceId,
     outlet: Arc<dyn Outlet>,
     clock: Clock,
+    pub(super) traces: Traces,
     gate: Mutex<Gate>,
 }
 
@@ -108,10 +110,11 @@ impl Seat {
         start: Position,
         outlet: Arc<dyn Outlet>,
         clock: Clock,
+        traces: Traces,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
         let tokens = Mutex::new(registration.tokens.clone());
-        Self { registration, tokens, device, outlet, clock, gate: Mutex::new(gate) }
+        Self { registration, tokens, device, outlet, clock, traces, gate: Mutex::new(gate) }
     }
 
     /// What the socket registered with, and its newest push tokens.
@@ -311,7 +314,9 @@ impl Seat {
         }
         let heard = self.outlet.heard();
         gate.confirm(heard);
-        self.outlet.send(delivery.id, &delivery.payload)?;
+        let sent = self.outlet.send(delivery.id, &delivery.payload);
+        self.note_delivery(delivery, sent);
+        sent?;
         gate.passed = gate.passed.max(delivery.id);
         if gate.unconfirmed.len() == MAX_UNCONFIRMED {
             // What was sent after it has not been lost without it.

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{Media, ServerEvent, SignalKind, SignalRequest};
 use crate::push::{Push, Wakeup};
 use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
+use crate::traces::Traces;
 
 const RULES: Rules = Rules {
     ring_timeout: Duration::from_secs(45),
@@ -166,7 +167,7 @@ impl Exchange {
     fn node(&self) -> Arc<Switchboard> {
         let line = Arc::new(Line::default());
         let backplane = Arc::new(self.memory.node(line.clone()));
-        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, Metrics::new())
+        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, Metrics::new(), Traces::off())
     }
 
     /// A node that acts on deadlines for as long as the answer is kept.

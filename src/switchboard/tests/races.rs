@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
 use crate::switchboard::{CloseReason, Line, Switchboard};
+use crate::traces::Traces;
 
 /// How many orders of events are tried; each seed is one.
 const ORDERS: u64 = 500;
@@ -171,7 +172,18 @@ impl Exchange {
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             subscribed: Mutex::default(),
         });
-        (Switchboard::new(unhurried.clone(), line, Arc::new(Disabled), self.clock, RULES, Metrics::new()), unhurried)
+        (
+            Switchboard::new(
+                unhurried.clone(),
+                line,
+                Arc::new(Disabled),
+                self.clock,
+                RULES,
+                Metrics::new(),
+                Traces::off(),
+            ),
+            unhurried,
+        )
     }
 }
 
