@@ -98,7 +98,9 @@ impl App {
             readiness = readiness.needing_keys(Arc::new(move || keys.has_keys()));
         }
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
-        let (traces, exporter) = traces(config, redis.as_deref(), clock, &metrics);
+        // Without Redis it has no id but for this.
+        let node = redis.as_ref().map_or_else(NodeId::random, |redis| redis.node().clone());
+        let (traces, exporter) = Traces::new(config.traces.as_ref(), &node, clock, &metrics);
         let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock, &traces).unzip();
         let push: Arc<dyn Push> = match &dispatcher {
             Some(dispatcher) => dispatcher.clone(),
@@ -267,19 +269,6 @@ fn push(
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
     Some(Dispatcher::new(settings, providers, recipients, status_token, clock, traces.clone()))
-}
-
-/// The traces that are configured, and what has to run for them. A node without Redis has no id but for them.
-fn traces(
-    config: &Config,
-    redis: Option<&Redis>,
-    clock: Clock,
-    metrics: &Arc<Metrics>,
-) -> (Traces, Option<traces::Exporter>) {
-    let Some(config) = &config.traces else { return (Traces::off(), None) };
-    let node = redis.map_or_else(NodeId::random, |redis| redis.node().clone());
-    let (traces, exporter) = Traces::new(config, &node, clock, metrics.clone());
-    (traces, Some(exporter))
 }
 
 fn retention(config: &Config) -> Retention {

@@ -50,12 +50,18 @@ struct Recorder {
 }
 
 impl Traces {
-    /// The traces of `node`, and what has to run for them.
-    pub fn new(config: &TracesConfig, node: &NodeId, clock: Clock, metrics: Arc<Metrics>) -> (Self, Exporter) {
+    /// The traces of `node`, if there are to be any, and what has to run for them.
+    pub fn new(
+        config: Option<&TracesConfig>,
+        node: &NodeId,
+        clock: Clock,
+        metrics: &Arc<Metrics>,
+    ) -> (Self, Option<Exporter>) {
+        let Some(config) = config else { return (Self::off(), None) };
         let (queue, receiver) = mpsc::channel(QUEUE);
         let exporter = Exporter::new(config, node, receiver, metrics.clone());
         let sampler = Sampler::new(config.ratio);
-        (Self(Some(Arc::new(Recorder { sampler, clock, queue, metrics }))), exporter)
+        (Self(Some(Arc::new(Recorder { sampler, clock, queue, metrics: metrics.clone() }))), Some(exporter))
     }
 
     /// No traces.
@@ -147,20 +153,24 @@ impl Traces {
     }
 }
 
-/// A push that is under way.
+/// A push that is under way, until this is dropped.
 pub struct Pushing {
     recorder: Arc<Recorder>,
     span: Span,
 }
 
 impl Pushing {
-    /// It is over.
-    pub fn end(self, outcome: &'static str, failed: bool) {
-        let Self { recorder, mut span } = self;
-        span.end = recorder.clock.nanos();
-        span.failure = failed.then_some(outcome);
-        span.note("push.outcome", outcome);
-        recorder.take(span);
+    /// What became of it.
+    pub fn note(&mut self, outcome: &'static str, failed: bool) {
+        self.span.failure = failed.then_some(outcome);
+        self.span.note("push.outcome", outcome);
+    }
+}
+
+impl Drop for Pushing {
+    fn drop(&mut self) {
+        self.span.end = self.recorder.clock.nanos();
+        self.recorder.take(self.span.take());
     }
 }
 

@@ -120,6 +120,7 @@ macro_rules! conformance {
             lines::every_node_sees_the_same_order,
             lines::what_was_missed_is_in_the_inbox,
             lines::a_commit_brings_its_messages_in_order,
+            lines::a_message_has_its_place_in_a_trace_with_it,
         }
     };
     (@ $lab:ty, #[$test:meta], $($room:ident :: $name:ident),* $(,)?) => {

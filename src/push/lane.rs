@@ -97,13 +97,13 @@ impl Lane {
         around: &Surroundings,
     ) -> End {
         let Message { kind, call, .. } = errand.message;
-        let pushing = around.traces.push(call, kind.word(), self.provider.name());
+        let mut pushing = around.traces.push(call, kind.word(), self.provider.name());
         let mut token = token.clone();
         let (fate, since) = self.attempts(errand, device, &mut token, around).await;
         let end = End { fate, token, since };
         self.counts.note(kind, end.fate);
-        if let Some(pushing) = pushing {
-            pushing.end(end.fate.word(), !matches!(end.fate, Fate::Sent | Fate::CalledOff));
+        if let Some(pushing) = &mut pushing {
+            pushing.note(end.fate.word(), !matches!(end.fate, Fate::Sent | Fate::CalledOff));
         }
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end

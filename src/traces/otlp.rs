@@ -59,20 +59,20 @@ struct Scope {
 #[derive(Clone, PartialEq, Message)]
 struct Span {
     #[prost(bytes = "vec", tag = "1")]
-    trace_id: Vec<u8>,
+    trace: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    span_id: Vec<u8>,
+    id: Vec<u8>,
     /// Empty where it is the first of its trace.
     #[prost(bytes = "vec", tag = "4")]
-    parent_span_id: Vec<u8>,
+    parent: Vec<u8>,
     #[prost(string, tag = "5")]
     name: String,
     #[prost(enumeration = "SpanKind", tag = "6")]
     kind: i32,
     #[prost(fixed64, tag = "7")]
-    start_time_unix_nano: u64,
+    start: u64,
     #[prost(fixed64, tag = "8")]
-    end_time_unix_nano: u64,
+    end: u64,
     #[prost(message, repeated, tag = "9")]
     attributes: Vec<KeyValue>,
     #[prost(message, repeated, tag = "13")]
@@ -97,9 +97,9 @@ enum SpanKind {
 #[derive(Clone, PartialEq, Message)]
 struct Link {
     #[prost(bytes = "vec", tag = "1")]
-    trace_id: Vec<u8>,
+    trace: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    span_id: Vec<u8>,
+    id: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -176,11 +176,11 @@ fn span(told: Told) -> Span {
         Said::Text(text) => attribute(key, Value::Text(String::from(text))),
         Said::Number(number) => attribute(key, Value::Number(number)),
     };
-    let linked = |Context { trace, span }| Link { trace_id: trace.bytes().into(), span_id: span.bytes().into() };
+    let linked = |Context { trace, span }| Link { trace: trace.bytes().into(), id: span.bytes().into() };
     Span {
-        trace_id: context.trace.bytes().into(),
-        span_id: context.span.bytes().into(),
-        parent_span_id: parent.map(|parent| parent.bytes().into()).unwrap_or_default(),
+        trace: context.trace.bytes().into(),
+        id: context.span.bytes().into(),
+        parent: parent.map(|parent| parent.bytes().into()).unwrap_or_default(),
         name: name.into_owned(),
         kind: match kind {
             Kind::Internal => SpanKind::Internal,
@@ -190,8 +190,8 @@ fn span(told: Told) -> Span {
             Kind::Consumer => SpanKind::Consumer,
         }
         .into(),
-        start_time_unix_nano: start,
-        end_time_unix_nano: end,
+        start,
+        end,
         attributes: attributes.into_iter().map(said).collect(),
         links: link.map(linked).into_iter().collect(),
         status: failure.map(|word| Status { message: word.into(), code: StatusCode::Error.into() }),

@@ -111,16 +111,13 @@ impl Drop for Scope {
         if !is_told {
             return;
         }
-        let context = span.context;
-        let mut over = Span::new("", span.kind, context, 0);
-        std::mem::swap(&mut over, span);
-        over.end = self.recorder.clock.nanos();
+        span.end = self.recorder.clock.nanos();
         for mut child in children.drain(..) {
             // Of a call that was to begin, and lost to one that had begun.
-            child.context.trace = context.trace;
+            child.context.trace = span.context.trace;
             self.recorder.take(child);
         }
-        self.recorder.take(over);
+        self.recorder.take(span.take());
     }
 }
 
@@ -175,9 +172,8 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let mut span = Span::new("", self.span.kind, self.span.context, 0);
-        std::mem::swap(&mut span, &mut self.span);
-        span.end = self.recorder.clock.nanos();
+        self.span.end = self.recorder.clock.nanos();
+        let span = self.span.take();
         let Some(parent) = &self.parent else { return self.recorder.take(span) };
         let mut state = parent.state.lock();
         if state.children.len() < CHILDREN_MAX {

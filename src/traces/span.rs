@@ -57,6 +57,12 @@ impl Span {
         }
     }
 
+    /// What it is; something empty stays.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::new("", self.kind, self.context, self.end);
+        std::mem::replace(self, empty)
+    }
+
     /// Says something of it.
     pub(super) fn note(&mut self, key: &'static str, value: impl Into<Value>) {
         self.attributes.push((key, value.into()));

@@ -116,7 +116,7 @@ async fn what_nobody_asked_for_is_a_trace_of_its_own_if_it_changes_anything() {
     house.traces.act("deadline", call, async {}).await;
     assert_eq!(house.told().len(), 0);
     house.traces.act("deadline", call, async { house.send(call, false) }).await;
-    house.traces.push(call, "ring", "fcm").unwrap().end("sent", false);
+    house.traces.push(call, "ring", "fcm").unwrap().note("sent", false);
     let told = house.told();
     assert_eq!(names(&told), ["commit", "deadline", "push ring"]);
     assert_eq!(told[0].parent, Some(told[1].context.span));

@@ -92,6 +92,16 @@ fn push_on_two_nodes() {
 }
 
 #[test]
+fn traces() {
+    passes("traces.test.mjs");
+}
+
+#[test]
+fn traces_on_two_nodes() {
+    passes_on_two_nodes("traces.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }

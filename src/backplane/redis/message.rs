@@ -311,6 +311,16 @@ mod tests {
     }
 
     #[test]
+    fn the_place_in_a_trace_is_one_more_field_and_only_of_what_is_traced() {
+        for payload in every_payload() {
+            let with = |trace| write(&Audience::All, &payload, trace, "token", 3, None);
+            let field = format!(r#","trace":"{TRACE}""#);
+            assert!(!with(None).contains("trace"));
+            assert_eq!(with(Context::parse(TRACE)).replace(&field, ""), with(None));
+        }
+    }
+
+    #[test]
     fn an_event_id_is_a_place_and_back() {
         let (id, at) = place("1795628984123-7").unwrap();
         assert_eq!((id, at), (EventId(1_795_628_984_123_007), Timestamp(1_795_628_984_123)));
