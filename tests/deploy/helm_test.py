@@ -163,6 +163,7 @@ REFUSED = {
     "terminationGracePeriodSeconds=29": "has to be 30 at least",
     "config.DRAIN_TIMEOUT=1000": "drain.drainSeconds",
     "config.JWT_SECRET=x": "is a secret",
+    "config.OTEL_EXPORTER_OTLP_HEADERS=x": "is a secret",
     "config.call_rate=x": "'call_rate' does not match",
     "redis.url=redis://user:password@redis:6379": "has a password in it",
     "redis.url=http://redis": "redis",
