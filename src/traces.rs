@@ -20,7 +20,9 @@ mod span;
 
 use std::sync::Arc;
 
+use futures_util::future::Either;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 pub use exporter::Exporter;
 pub use ids::Context;
@@ -36,6 +38,9 @@ use span::{Kind, Span};
 
 /// Spans that wait to be sent. What comes beyond that is dropped.
 const QUEUE: usize = 8192;
+
+/// What is said of something that was dropped before anything came of it.
+const GIVEN_UP: &str = "given_up";
 
 /// The traces of one node. Where there are none it is empty, and costs a look.
 #[derive(Clone, Default)]
@@ -88,10 +93,16 @@ impl Traces {
     }
 
     /// Something is done to a call that no client has asked for. It is told of if anything changes by it.
-    pub async fn act<T>(&self, name: &'static str, call: CallId, what: impl Future<Output = T>) -> T {
+    pub fn act<T, F: Future<Output = T>>(
+        &self,
+        name: &'static str,
+        call: CallId,
+        what: F,
+    ) -> impl Future<Output = T> + use<T, F> {
         match self.of(call) {
-            Some(recorder) => Scope::act(recorder, name, call).run(what).await,
-            None => what.await,
+            // Boxed: others are not to carry its room.
+            Some(recorder) => Either::Left(Box::pin(Scope::act(recorder, name, call).run(what))),
+            None => Either::Right(what),
         }
     }
 
@@ -149,6 +160,7 @@ impl Traces {
         span.link = Some(Context::of_call(call));
         span.note("call.id", call.to_string());
         span.note("push.provider", provider);
+        span.failure = Some(GIVEN_UP);
         Some(Pushing { recorder: recorder.clone(), span })
     }
 }
@@ -176,8 +188,11 @@ impl Drop for Pushing {
 
 impl Recorder {
     fn take(&self, span: Span) {
-        if self.queue.try_send(span).is_err() {
-            self.metrics.trace_spans.inc(Traced::QueueFull);
+        match self.queue.try_send(span) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.metrics.trace_spans.inc(Traced::QueueFull),
+            // The node has ended.
+            Err(TrySendError::Closed(_)) => self.metrics.trace_spans.inc(Traced::NotSent),
         }
     }
 }

@@ -8,6 +8,8 @@ use url::{Host, Url};
 
 use super::reader::{Reader, comma_list};
 use super::service_url::may_name_somebody;
+use super::variables::Kind;
+use crate::ids::is_printable;
 
 /// Where a collector listens that nobody has named, and where it takes traces: as OTLP over HTTP has it.
 const USUAL_ENDPOINT: &str = "http://localhost:4318";
@@ -21,6 +23,8 @@ const SERVICE_NAME: &str = "service.name";
 pub struct TracesConfig {
     /// Where they go.
     pub endpoint: Url,
+    /// Whether that is within this machine.
+    pub is_here: bool,
     /// What goes with them: a key, perhaps.
     pub headers: Vec<(HeaderName, SecretString)>,
     /// What this server is called.
@@ -52,15 +56,16 @@ pub(super) fn traces_config(reader: &mut Reader, warnings: &mut Vec<String>) -> 
     let named = resource.iter().position(|(key, _)| key == SERVICE_NAME).map(|at| resource.remove(at).1);
     let service_name = match named {
         Some(named) if !reader.is_given("OTEL_SERVICE_NAME") => named,
-        Some(_) | None => reader.text("OTEL_SERVICE_NAME").unwrap_or_default(),
+        Some(_) | None => reader.parsed("OTEL_SERVICE_NAME", printable).unwrap_or_default(),
     };
     let ratio = ratio(reader, warnings);
     let endpoint = endpoint?;
-    if endpoint.scheme() == "http" && !headers.is_empty() && !is_here(&endpoint) {
+    let is_here = is_here(&endpoint);
+    if endpoint.scheme() == "http" && !headers.is_empty() && !is_here {
         warnings.push(format!("{HEADERS} GO UNENCRYPTED TO {}: use https", endpoint.host_str().unwrap_or_default()));
     }
     // None of them is the same as no traces, and costs less.
-    (ratio > 0.0).then_some(TracesConfig { endpoint, headers, service_name, resource, ratio })
+    (ratio > 0.0).then_some(TracesConfig { endpoint, is_here, headers, service_name, resource, ratio })
 }
 
 /// The address of traces as it stands, or the one of everything with the path of traces behind it.
@@ -108,6 +113,11 @@ fn headers(reader: &mut Reader) -> Vec<(HeaderName, SecretString)> {
         pairs(text)?.into_iter().map(header).collect()
     };
     reader.parsed(HEADERS, read).unwrap_or_default()
+}
+
+fn printable(text: &str, kind: Kind) -> Option<String> {
+    let Kind::Printable(most) = kind else { return None };
+    is_printable(text, most).then(|| text.to_owned())
 }
 
 /// `key=value,key=value`, percent-encoded as in the baggage of W3C.

@@ -1,5 +1,7 @@
 //! Which requests are told of: those that concern a call.
 
+use futures_util::future::Either;
+
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 use crate::protocol::{ClientEvent, EndTarget, SignalRequest};
@@ -9,12 +11,18 @@ use crate::traces::Scope;
 
 impl Session {
     /// Deals with a request that came at `came_at` and answers it; told of, if its call is traced.
-    pub(super) async fn serve_traced(&self, event: ClientEvent, reply: Reply, came_at: Timestamp) {
-        let limit = self.time_left(came_at);
-        match self.scope(&event, came_at) {
+    pub(super) fn serve_traced(
+        &self,
+        event: ClientEvent,
+        reply: Reply,
+        came_at: Timestamp,
+    ) -> impl Future<Output = ()> + Send {
+        let scope = self.scope(&event, came_at);
+        let serving = self.serve(event, reply, self.time_left(came_at));
+        match scope {
             // Boxed: others are not to carry its room.
-            Some(scope) => Box::pin(scope.run(self.serve(event, reply, limit))).await,
-            None => self.serve(event, reply, limit).await,
+            Some(scope) => Either::Left(Box::pin(scope.run(serving))),
+            None => Either::Right(serving),
         }
     }
 

@@ -23,9 +23,11 @@ impl Switchboard {
             outgoing.trace = Some(sending.context());
         }
         let committed = self.backplane.commit(commit).await;
+        if begins && committed == Ok(Committed::Done) {
+            traces::about(call);
+        }
         match &committed {
-            Ok(Committed::Done) if begins => traces::about(call),
-            Ok(Committed::Done) => {}
+            Ok(Committed::Done) => sending.note("done", false),
             Ok(Committed::Lost) => sending.note("lost", false),
             Ok(Committed::Repeated(_)) => sending.note("repeated", false),
             Err(Unavailable) => sending.note("unavailable", true),
@@ -45,7 +47,7 @@ impl Switchboard {
         outgoing.trace = Some(sending.context());
         let sent = self.backplane.send(outgoing, upon).await;
         match sent {
-            Ok(Sent::Done) => {}
+            Ok(Sent::Done) => sending.note("done", false),
             Ok(Sent::Stale) => sending.note("stale", false),
             Err(Unavailable) => sending.note("unavailable", true),
         }

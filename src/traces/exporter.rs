@@ -66,7 +66,7 @@ impl Exporter {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         Self {
             queue,
-            client: client(),
+            client: client(config.is_here),
             endpoint: config.endpoint.clone(),
             headers,
             resource: resource(config, node),
@@ -191,13 +191,15 @@ fn lost(error: &reqwest::Error) -> Trouble {
     Trouble { why: why.into(), is_lasting: false }
 }
 
-fn client() -> Client {
+fn client(is_here: bool) -> Client {
     let builder = Client::builder()
         .http1_only()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .redirect(Policy::none())
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
+    // Not behind the proxy that the environment may name.
+    let builder = if is_here { builder.no_proxy() } else { builder };
     // Fails only where the system's resolver or cryptography cannot be set up, and then everything does.
     builder.build().expect("an HTTP client without special wishes")
 }

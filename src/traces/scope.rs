@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::ids::CallId;
 use crate::traces::ids::{Context, SpanId, TraceId};
 use crate::traces::span::{Kind, Span};
-use crate::traces::{Recorder, nanos};
+use crate::traces::{GIVEN_UP, Recorder, nanos};
 
 /// Spans that follow from one request: a decision that lost all its races has sixteen. Beyond it they are not told.
 const CHILDREN_MAX: usize = 64;
@@ -155,6 +155,7 @@ impl Sending {
             span.link = Some(Context::of_call(call));
         }
         span.note("call.id", call.to_string());
+        span.failure = Some(GIVEN_UP);
         Some(Self { recorder: recorder.clone(), parent, span })
     }
 

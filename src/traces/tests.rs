@@ -156,7 +156,9 @@ async fn what_was_given_up_is_told_and_no_more_than_fits() {
     let mut given_up = Box::pin(given_up);
     assert!(futures_util::poll!(given_up.as_mut()).is_pending());
     drop(given_up);
-    assert_eq!(house.told().len(), 65);
+    let told = house.told();
+    assert_eq!(told.len(), 65);
+    assert_eq!(told[0].failure, Some("given_up"), "nobody has said what came of it");
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ test('one call is one trace, over all nodes', async (t) => {
     assert.deepEqual([node['service.name'], node.zone], ['rings', 'a,b']);
     assert.match(node['service.version'], /^\d+\.\d+/);
   }
+  assert.ok(spans.every(({ status }) => status === undefined), 'nothing has failed');
   const roads = [['call_initiate', 'incoming_call', bob], ['call_accept', 'call_accept', alice], ['sdp_offer', 'sdp_offer', bob],
     ['sdp_answer', 'sdp_answer', alice], ['ice_candidate', 'ice_candidate', bob], ['call_end', 'call_end', alice]];
   for (const [asked, told, whom] of roads) {
