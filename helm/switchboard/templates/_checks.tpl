@@ -26,7 +26,8 @@
   "APNS_KEY_PATH" "apns.existingSecret" "APNS_KEY_ID" "apns.keyId" "APNS_TEAM_ID" "apns.teamId" "APNS_TOPIC" "apns.topic"
   "APNS_ENVIRONMENT" "apns.environment" "TURN_SERVER_URL" "turn.urls" "TURN_REGIONS" "turn.regions" "TURN_TTL" "turn.ttl"
   "TURN_STATIC_SECRET_FILE" "turn.existingSecret" -}}
-{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" "OTEL_EXPORTER_OTLP_HEADERS" -}}
+{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL"
+  "OTEL_EXPORTER_OTLP_HEADERS" -}}
 {{- range $name, $_ := .config -}}
 {{- if has $name $secret -}}
 {{- fail (printf "config.%s is a secret, and config ends up where anybody can read it: put it into the Secret that existingSecret names" $name) -}}
