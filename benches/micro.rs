@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 use switchboard::backplane::{Memory, MemoryConfig, MeteredReceiver, Payload, Registration};
 use switchboard::call::{Actor, Call, CallType, CallerDisplay, Command, Initiation, Request, Rules, Text, Transition};
 use switchboard::clock::{Clock, Timestamp};
-use switchboard::ids::{CallId, DeviceId, EventId, PushTokens, SessionId, UserId};
+use switchboard::config::TracesConfig;
+use switchboard::ids::{CallId, DeviceId, EventId, NodeId, PushTokens, SessionId, UserId};
 use switchboard::metrics::Metrics;
 use switchboard::protocol::{Bounds, Media, ServerEvent, Signal, SignalKind, SignalRequest, decode};
 use switchboard::push::Disabled;
-use switchboard::switchboard::{CloseReason, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
+use switchboard::switchboard::{CloseReason, Heard, Line, NewCall, Observers, Outlet, Seat, Switchboard, Unsent};
 use switchboard::timeline::Recorder;
+use switchboard::traces::{Exporter, Traces};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
@@ -132,6 +134,25 @@ fn runtime() -> Runtime {
 }
 
 fn switchboard() -> Arc<Switchboard> {
+    with_traces(Metrics::new(), Traces::off())
+}
+
+/// One that traces every call, and what it tells: to nobody, which costs the same.
+fn traced_switchboard() -> (Arc<Switchboard>, Option<Exporter>) {
+    let config = TracesConfig {
+        endpoint: "http://localhost:9".parse().expect("it is a URL"),
+        headers: Vec::new(),
+        service_name: "switchboard".into(),
+        resource: Vec::new(),
+        ratio: 1.0,
+    };
+    let metrics = Metrics::new();
+    let (traces, exporter) =
+        Traces::new(Some(&config), &NodeId::random(), Clock::system(), &metrics).expect("an exporter");
+    (with_traces(metrics, traces), exporter)
+}
+
+fn with_traces(metrics: Arc<Metrics>, traces: Traces) -> Arc<Switchboard> {
     let config = MemoryConfig {
         inbox_messages: 1_024,
         inbox_bytes: 1 << 20,
@@ -140,10 +161,11 @@ fn switchboard() -> Arc<Switchboard> {
         feed: None,
         timelines: None,
     };
-    let (clock, line, metrics) = (Clock::system(), Arc::new(Line::default()), Metrics::new());
+    let (clock, line) = (Clock::system(), Arc::new(Line::default()));
     let receiver = Arc::new(MeteredReceiver::new(line.clone(), metrics.clone(), clock));
     let node = Arc::new(Memory::new(clock, config).node(receiver));
-    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, metrics, Recorder::off(clock).into())
+    let observers = Observers { metrics, recorder: Recorder::off(clock).into(), traces };
+    Switchboard::new(node, line, Arc::new(Disabled), clock, RULES, observers)
 }
 
 async fn register(node: &Switchboard, user_name: &str, device_name: &str) -> Arc<Seat> {
@@ -167,11 +189,11 @@ fn new_call() -> NewCall {
 async fn whole_call(node: &Switchboard, sdp: &Media, candidate: &Media) {
     let (_alice_seat, _bob_seat) = (register(node, "alice", "a1").await, register(node, "bob", "b1").await);
     let (alice, bob) = (actor("alice", "a1"), actor("bob", "b1"));
-    let call_id = node.initiate(&alice, new_call()).await.expect("it rings").call_id;
-    node.accept(call_id, &bob).await.expect("it is answered");
+    let call_id = request(node, None, node.initiate(&alice, new_call())).await.expect("it rings").call_id;
+    request(node, Some(call_id), node.accept(call_id, &bob)).await.expect("it is answered");
     let say = async |by: &Actor, to: &str, kind, media: &Media| {
-        let request = SignalRequest { call_id, to: user(to), kind, media: media.clone() };
-        node.signal(request, by).await.expect("it is said");
+        let said = SignalRequest { call_id, to: user(to), kind, media: media.clone() };
+        request(node, Some(call_id), node.signal(said, by)).await.expect("it is said");
     };
     say(&alice, "bob", SignalKind::Offer, sdp).await;
     say(&bob, "alice", SignalKind::Answer, sdp).await;
@@ -179,7 +201,15 @@ async fn whole_call(node: &Switchboard, sdp: &Media, candidate: &Media) {
         say(&alice, "bob", SignalKind::Candidate, candidate).await;
         say(&bob, "alice", SignalKind::Candidate, candidate).await;
     }
-    node.end(call_id, &alice, None).await.expect("it ends");
+    request(node, Some(call_id), node.end(call_id, &alice, None)).await.expect("it ends");
+}
+
+/// Does something as a socket has it done: told of, if calls are traced.
+async fn request<T>(node: &Switchboard, call: Option<CallId>, what: impl Future<Output = T>) -> T {
+    match node.traces().request("request", call, Timestamp(0)) {
+        Some(scope) => scope.run(what).await,
+        None => what.await,
+    }
 }
 
 #[divan::bench(sample_count = 200, sample_size = 10)]
@@ -188,6 +218,16 @@ fn call_from_register_to_end(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(switchboard).bench_local_values(|node| {
         runtime.block_on(whole_call(&node, &sdp, &candidate));
         node
+    });
+}
+
+/// The same, with every call traced.
+#[divan::bench(sample_count = 200, sample_size = 10)]
+fn call_from_register_to_end_traced(bencher: Bencher<'_, '_>) {
+    let (runtime, sdp, candidate) = (runtime(), media(sdp()), media(candidate()));
+    bencher.with_inputs(traced_switchboard).bench_local_values(|traced| {
+        runtime.block_on(whole_call(&traced.0, &sdp, &candidate));
+        traced
     });
 }
 

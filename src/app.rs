@@ -1,7 +1,9 @@
 //! The composition root: builds every part of a node, binds its port, runs it, and ends it in order.
 
 mod inside;
+mod keeping;
 mod reload;
+mod site;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,42 +11,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tower::ServiceExt;
 
 use crate::app::inside::{Inside, Watched};
 use crate::app::reload::{Parts, Reloading};
+use crate::app::site::Site;
 use crate::auth::{Authenticator, CallTokens};
-use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention, TimelineBounds};
+use crate::backplane::{Backplane, Redis};
 use crate::call::{Call, Rules};
 use crate::clock::Clock;
-use crate::config::{BackplaneConfig, CallConfig, Config, TimelineConfig};
+use crate::config::{CallConfig, Config};
 use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId, UserId};
 use crate::lifecycle::{Hangups, Lifecycle, Readiness};
-use crate::listener::{Answer, ConnectionLimit, Listener, Tls};
-use crate::metrics::{Exposition, Metrics};
+use crate::listener::{ConnectionLimit, Listener, Tls};
+use crate::metrics::Metrics;
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
-use crate::switchboard::{Known, Line, Switchboard};
+use crate::switchboard::{Known, Line, Observers, Switchboard};
 use crate::telemetry::LogLevel;
 use crate::timeline::Recorder;
+use crate::traces::{self, Traces};
 use crate::turn::IceServers;
 use crate::webhooks;
 
-/// How long a call that is over can still be asked about, as documented.
-const OVER_TTL: Duration = Duration::from_secs(60);
 /// How long a node that ends may take to tell Redis so.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the body of a request may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long what is left of the traces may take to be sent when the node ends.
+const LAST_TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A node that has bound its port.
 pub struct App {
@@ -55,6 +52,7 @@ pub struct App {
     switchboard: Arc<Switchboard>,
     push: Option<push::Worker>,
     webhooks: Option<webhooks::Worker>,
+    traces: Option<traces::Exporter>,
     hub: Arc<Hub>,
     reloading: Reloading,
     authenticator: Arc<Authenticator>,
@@ -82,19 +80,7 @@ impl App {
         let address = listener.address()?;
         let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
         let line = Arc::new(Line::default());
-        let redis = match &config.backplane {
-            BackplaneConfig::Embedded => None,
-            BackplaneConfig::Redis(redis) => {
-                let metrics = metrics.clone();
-                Some(Redis::new(redis.clone(), retention(config), clock, Some(correction), line.clone(), metrics))
-            }
-        };
-        let backplane: Arc<dyn Backplane> = if let Some(redis) = &redis {
-            Arc::new(Metered::new(redis.clone(), metrics.clone()))
-        } else {
-            let receiver = MeteredReceiver::new(line.clone(), metrics.clone(), clock);
-            Arc::new(Memory::new(clock, memory_config(config)).node(Arc::new(receiver)))
-        };
+        let (backplane, redis) = keeping::backplane(config, clock, correction, &line, &metrics);
         let mut readiness = Readiness::new(redis.clone().map(|redis| Arc::new(move || redis.is_connected()) as _));
         if config.auth.required {
             let keys = authenticator.clone();
@@ -102,9 +88,10 @@ impl App {
         }
         let call_tokens = CallTokens::new(&call_token_secret(config), clock);
         let node = redis.as_ref().map_or_else(NodeId::random, |redis| redis.node().clone());
-        tracing::info!(%node, "what this node is called in timelines");
+        tracing::info!(%node, "what this node is called in timelines and traces");
+        let (traces, exporter) = Traces::new(config.traces.as_ref(), &node, clock, &metrics)?;
         let recorder = Arc::new(Recorder::new(config.timelines.is_some(), node, clock));
-        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock, &recorder).unzip();
+        let (dispatcher, push_worker) = push(config, &backplane, &call_tokens, clock, &recorder, &traces).unzip();
         let push: Arc<dyn Push> = match &dispatcher {
             Some(dispatcher) => dispatcher.clone(),
             None => Arc::new(Disabled),
@@ -113,8 +100,8 @@ impl App {
             .webhooks
             .as_ref()
             .map(|config| webhooks::Worker::new(config, backplane.clone(), metrics.clone(), clock));
-        let switchboard =
-            Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone(), recorder);
+        let observers = Observers { metrics: metrics.clone(), recorder, traces };
+        let switchboard = Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), observers);
         let settings = SocketSettings::new(config);
         let ice_servers = Arc::new(IceServers::new(&config.ice, clock));
         let hub = Hub::new(
@@ -168,6 +155,7 @@ impl App {
             switchboard,
             push: push_worker,
             webhooks,
+            traces: exporter,
             hub,
             reloading: Reloading::new(config, parts),
             authenticator,
@@ -199,6 +187,7 @@ impl App {
             switchboard,
             push,
             webhooks,
+            traces,
             hub,
             reloading,
             authenticator,
@@ -207,7 +196,8 @@ impl App {
             redis,
             ..
         } = self;
-        let redis_stop = CancellationToken::new();
+        let (redis_stop, traces_stop) = (CancellationToken::new(), CancellationToken::new());
+        let traces = traces.map(|traces| AbortOnDropHandle::new(tokio::spawn(traces.run(traces_stop.clone()))));
         let redis = redis.map(|redis| AbortOnDropHandle::new(tokio::spawn(redis.run(redis_stop.clone()))));
         watch(&switchboard, &lifecycle);
         let stopping = lifecycle.stopping().clone();
@@ -247,8 +237,12 @@ impl App {
         // Last: until here there were departures to be noted.
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, switchboard.write_timelines()).await;
         redis_stop.cancel();
+        traces_stop.cancel();
         if let Some(redis) = redis {
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, redis).await;
+        }
+        if let Some(traces) = traces {
+            let _ = tokio::time::timeout(LAST_TRACES_TIMEOUT, traces).await;
         }
     }
 }
@@ -277,6 +271,7 @@ fn push(
     call_tokens: &CallTokens,
     clock: Clock,
     recorder: &Arc<Recorder>,
+    traces: &Traces,
 ) -> Option<(Arc<Dispatcher>, push::Worker)> {
     let apns = config.push.apns.iter().map(|apns| Arc::new(Apns::new(apns, clock)) as Arc<dyn Provider>);
     let fcm = config.push.fcm.iter().map(|fcm| Arc::new(Fcm::new(fcm, clock)) as Arc<dyn Provider>);
@@ -289,19 +284,7 @@ fn push(
     let recipients = Arc::new(Known::new(backplane.clone(), clock, recorder.clone()));
     let call_tokens = call_tokens.clone();
     let status_token: StatusToken = Arc::new(move |call, until| call_tokens.mint(call, until));
-    Some(Dispatcher::new(settings, providers, recipients, status_token, clock))
-}
-
-fn retention(config: &Config) -> Retention {
-    Retention {
-        inbox_messages: config.inbox.messages,
-        inbox_bytes: config.inbox.bytes,
-        inbox_ttl: config.inbox.ttl,
-        over_ttl: OVER_TTL,
-        ring_timeout: config.call.ring_timeout,
-        feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
-        timelines: timelines(config),
-    }
+    Some(Dispatcher::new(settings, providers, recipients, status_token, clock, traces.clone()))
 }
 
 fn rules(config: &CallConfig) -> Rules {
@@ -311,21 +294,6 @@ fn rules(config: &CallConfig) -> Rules {
         away_timeout: config.away_timeout,
         max_duration: config.max_duration,
         busy_window: config.busy_window,
-    }
-}
-
-fn timelines(config: &Config) -> Option<TimelineBounds> {
-    config.timelines.map(|TimelineConfig { calls, ttl }| TimelineBounds { calls, ttl })
-}
-
-fn memory_config(config: &Config) -> MemoryConfig {
-    MemoryConfig {
-        inbox_messages: config.inbox.messages,
-        inbox_bytes: config.inbox.bytes,
-        inbox_ttl: config.inbox.ttl,
-        over_ttl: OVER_TTL,
-        feed: config.webhooks.as_ref().map(|_| webhooks::KEPT),
-        timelines: timelines(config),
     }
 }
 
@@ -347,52 +315,5 @@ impl http::Calls for KnownCalls {
 
     fn asked(&self, id: CallId, by: Option<&UserId>, status: &'static str) {
         self.0.asked(id, by, status);
-    }
-}
-
-/// Everything the port answers.
-struct Site {
-    engine: Arc<Engine>,
-    polling: Router,
-    pages: Router,
-}
-
-impl Site {
-    fn new(config: &Config, engine: Arc<Engine>, state: HttpState, exposition: Arc<Exposition>) -> Self {
-        let polling = http::cors(engine.polling(), &config.server.cors_origin, &http::SOCKET_IO_METHODS);
-        let mut pages = http::client_bundle();
-        if config.server.metrics_public {
-            pages = pages.merge(http::metrics(exposition));
-        }
-        let pages = pages.fallback_service(http::router(state));
-        Self { engine, polling, pages }
-    }
-}
-
-impl Answer for Site {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        if request.method() == Method::GET {
-            return self.respond(request).await;
-        }
-        // What is sent has to arrive in time; a poll, which sends nothing, waits for as long as it takes.
-        tokio::time::timeout(BODY_TIMEOUT, self.respond(request)).await.unwrap_or_else(|_| {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-            response
-        })
-    }
-}
-
-impl Site {
-    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        if !Engine::is_at(request.uri().path()) {
-            let Ok(response) = self.pages.clone().oneshot(request).await;
-            return response;
-        }
-        if Engine::is_upgrade(&request) {
-            return self.engine.upgrade(request).await;
-        }
-        let Ok(response) = self.polling.clone().oneshot(request).await;
-        response
     }
 }

@@ -111,11 +111,29 @@ impl Clock {
             Source::Tokio { origin, epoch } => epoch.plus(origin.elapsed()),
         }
     }
+
+    /// The same, finer: in nanoseconds since the Unix epoch, where the clock is as fine as that.
+    pub fn nanos(&self) -> u64 {
+        const MILLION: u64 = 1_000_000;
+        let correction = match self.0 {
+            Source::System => 0,
+            Source::Corrected(millis) => millis.load(Ordering::Relaxed),
+            #[cfg(test)]
+            Source::ByHand(..) => return self.now().0 * MILLION,
+            Source::Tokio { .. } => return self.now().0 * MILLION,
+        };
+        let nanos = u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX);
+        nanos.saturating_add_signed(correction * 1_000_000)
+    }
+}
+
+fn system_time() -> Timestamp {
+    Timestamp(millis(since_epoch()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the reader of time")]
-fn system_time() -> Timestamp {
-    Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Measures how long something takes, finer than a [`Timestamp`] could, whatever becomes of the time of day meanwhile.

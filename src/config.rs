@@ -21,6 +21,7 @@ mod sections;
 mod service_url;
 mod source;
 mod tls;
+mod traces;
 mod variables;
 mod webhooks;
 
@@ -38,6 +39,7 @@ pub use sections::{
     RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TimelineConfig, TurnCredentials, TurnRegion,
 };
 pub use tls::TlsIdentity;
+pub use traces::TracesConfig;
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 pub use webhooks::WebhookConfig;
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub logs: LogConfig,
     /// Timelines of calls; none are kept if `None`.
     pub timelines: Option<TimelineConfig>,
+    /// Traces, if there are to be any.
+    pub traces: Option<TracesConfig>,
     /// What the operator should know although the server starts.
     pub warnings: Vec<String>,
     /// The value of every variable as it is in effect, secrets redacted.

@@ -114,6 +114,11 @@ impl CallId {
     pub const fn from_u128(n: u128) -> Self {
         Self(Uuid::from_u128(n))
     }
+
+    /// Its bits.
+    pub fn to_u128(self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 impl fmt::Display for CallId {

@@ -20,6 +20,8 @@ pub mod call;
 
 pub mod timeline;
 
+pub mod traces;
+
 pub mod protocol;
 
 pub mod backplane;

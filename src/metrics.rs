@@ -20,7 +20,7 @@ pub use exposition::Exposition;
 pub use kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Tallies};
 pub use labels::{
     Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Label, Left, Limit, NotPushed, Operation,
-    Queue, Reload, Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
+    Queue, Reload, Road, Rung, Sending, Slow, Traced, WebhookEvent, WebhookOutcome,
 };
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod reply;
 mod requests;
 mod session;
 mod token_expiry;
+mod traced;
 mod transports;
 mod wire;
 

@@ -16,6 +16,7 @@ mod observed;
 mod recipients;
 mod registry;
 mod seat;
+mod traced;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{Reachability, Signal, SignalKind, SignalRequest};
 use crate::push::Push;
 use crate::timeline::Recorder;
+use crate::traces::Traces;
 
 /// Serves calls. One per node.
 pub struct Switchboard {
@@ -46,8 +48,19 @@ pub struct Switchboard {
     departures: Departures,
     observed: Observed,
     notes: Arc<Notes>,
+    traces: Traces,
     clock: Clock,
     rules: Rules,
+}
+
+/// Who is told what is done, and changes nothing by it.
+pub struct Observers {
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
+    /// The timelines of calls.
+    pub recorder: Arc<Recorder>,
+    /// The traces of calls.
+    pub traces: Traces,
 }
 
 /// Why a request was not carried out.
@@ -99,11 +112,12 @@ impl Switchboard {
         push: Arc<dyn Push>,
         clock: Clock,
         rules: Rules,
-        metrics: Arc<Metrics>,
-        recorder: Arc<Recorder>,
+        observers: Observers,
     ) -> Arc<Self> {
-        let (observed, notes) = (Observed::new(metrics), Notes::new(recorder));
-        Arc::new(Self { backplane, line, push, departures: Departures::default(), observed, notes, clock, rules })
+        let Observers { metrics, recorder, traces } = observers;
+        let (observed, notes) = (Observed::new(metrics, traces.clone()), Notes::new(recorder));
+        let departures = Departures::default();
+        Arc::new(Self { backplane, line, push, departures, observed, notes, traces, clock, rules })
     }
 
     /// Answers a call. The device leaves any other call it is in.
@@ -167,8 +181,8 @@ impl Switchboard {
                 Ok(peer) if peer.user != to => return Err(Refusal::NotAParticipant.into()),
                 Ok(peer) => {
                     let audience = Audience::Only(peer.device);
-                    let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone() };
-                    if self.backplane.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
+                    let outgoing = Outgoing { user: peer.user, audience, payload: payload.clone(), trace: None };
+                    if self.send(outgoing, Some((call_id, stored.version))).await? == Sent::Done {
                         if kind == SignalKind::Answer {
                             self.observed.described(call_id, self.clock.now());
                         }

@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard",
             "telemetry",
             "timeline",
+            "traces",
             "turn",
             "webhooks",
         ],
@@ -48,13 +49,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("timeline", &["call"]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "finding", "metrics", "protocol", "timeline"]),
-    ("push", &["call", "config", "finding", "outbound", "timeline"]),
+    ("backplane", &["call", "config", "finding", "metrics", "protocol", "timeline", "traces"]),
+    ("push", &["call", "config", "finding", "outbound", "timeline", "traces"]),
     ("turn", &["config", "finding"]),
     ("webhooks", &["backplane", "call", "config", "metrics", "outbound"]),
-    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "timeline"]),
-    ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
+    ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "timeline", "traces"]),
+    (
+        "socket",
+        &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "traces", "turn"],
+    ),
     ("http", &["auth", "call", "config", "lifecycle", "metrics", "telemetry", "timeline", "turn"]),
+    ("traces", &["call", "config", "metrics", "outbound"]),
 ];
 const OPEN_TO_ALL: &[&str] = &["ids", "clock"];
 
@@ -69,6 +74,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/outbound"]),
+    ("opentelemetry", &["src/traces/"]),
+    ("prost::", &["src/traces/"]),
     ("rustls::", &["src/config/tls", "src/listener", "src/outbound", "src/turn/wire.rs"]),
     ("tokio_rustls::", &["src/listener", "src/turn/wire.rs"]),
 ];

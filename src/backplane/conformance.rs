@@ -134,6 +134,7 @@ macro_rules! conformance {
             timelines::of_one_call_the_first_entries_stay_and_its_end,
             timelines::the_oldest_timelines_are_let_go,
             timelines::timelines_are_not_kept_for_ever,
+            lines::a_message_has_its_place_in_a_trace_with_it,
         }
     };
     (@ $lab:ty, #[$test:meta], $($room:ident :: $name:ident),* $(,)?) => {

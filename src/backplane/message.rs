@@ -6,6 +6,7 @@ use crate::call::{Audience, Event, Notice};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, EventId, UserId};
 use crate::protocol::Signal;
+use crate::traces::Context;
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Outgoing {
     pub audience: Audience,
     /// The message.
     pub payload: Payload,
+    /// Where what becomes of it is told, if it is.
+    pub trace: Option<Context>,
 }
 
 /// A message.
@@ -82,4 +85,6 @@ pub struct Delivery {
     pub audience: Audience,
     /// The message.
     pub payload: Arc<Payload>,
+    /// Where what becomes of it is told, if it is.
+    pub trace: Option<Context>,
 }

@@ -6,7 +6,7 @@
 use super::secret_files::file_variables;
 use super::variables::variables;
 
-const PREFIXES: [&str; 14] = [
+const PREFIXES: [&str; 15] = [
     "CALL_",
     "SOCKET_",
     "TURN_",
@@ -21,6 +21,7 @@ const PREFIXES: [&str; 14] = [
     "METRICS_",
     "TLS_",
     "WEBHOOK_",
+    "OTEL_",
 ];
 const MOST_EDITS: usize = 2;
 

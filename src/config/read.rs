@@ -18,6 +18,7 @@ use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
 use super::source::NAMED_BY;
 use super::tls::{TlsIdentity, tls_identity};
+use super::traces::traces_config;
 use super::variables::{Section, variables};
 use super::webhooks::webhook_config;
 use super::{
@@ -59,6 +60,7 @@ pub(super) fn config(vars: Arc<Vec<(String, String)>>, kept: Option<&Config>) ->
         inbox: inbox(&mut reader),
         logs: logs(&mut reader, mode, &mut warnings),
         timelines: timelines(&mut reader),
+        traces: traces_config(&mut reader, &mut warnings),
         warnings,
         settings: reader.settings(),
         origin,

@@ -26,7 +26,7 @@ fn given(reader: &mut Reader, name: &str, parse: impl Fn(&str) -> Option<Url>) -
 }
 
 /// Whether there may be a user or a password in an address. Where they would be in what is no address, nobody can tell.
-fn may_name_somebody(text: &str) -> bool {
+pub(super) fn may_name_somebody(text: &str) -> bool {
     match Url::parse(text) {
         Ok(url) if url.has_host() => !url.username().is_empty() || url.password().is_some(),
         Ok(_) | Err(_) => text.contains('@'),

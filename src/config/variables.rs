@@ -4,10 +4,11 @@ use std::fmt;
 
 use Fallback::{Chosen, Unset, Value};
 use Kind::{
-    Address, Choice, Choices, Flag, Host, Lifetime, Milliseconds, Number, Origins, Path, Port, PortOrOff, Printable,
-    ReceiverUrl, RedisUrl, Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts, TurnRegions, TurnUrls,
+    Address, Attributes, Choice, Choices, Flag, Headers, Host, Lifetime, Milliseconds, Number, Origins, Path, Port,
+    PortOrOff, Printable, Ratio, ReceiverUrl, RedisUrl, Seconds, Secret, Servers, ServiceUrl, StunUrl, Text, Texts,
+    TurnRegions, TurnUrls, WebUrl,
 };
-use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets, Webhooks};
+use Section::{Auth, Backplane, Calls, Ice, Inbox, Limits, Logs, Push, Server, Sockets, Traces, Webhooks};
 
 /// One environment variable.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub enum Section {
     Server,
     /// Logs.
     Logs,
+    /// Traces.
+    Traces,
     /// Storage and carriage.
     Backplane,
     /// Tokens.
@@ -56,6 +59,7 @@ impl fmt::Display for Section {
         f.write_str(match self {
             Server => "Server",
             Logs => "Logs",
+            Traces => "Traces",
             Backplane => "Backplane",
             Auth => "Authentication",
             Push => "Push",
@@ -138,6 +142,14 @@ pub enum Kind {
     ServiceUrl,
     /// Where a service is that is only told something.
     ReceiverUrl,
+    /// Where another service is, in the same network perhaps.
+    WebUrl,
+    /// Headers of requests, never shown.
+    Headers,
+    /// Keys, each with a value.
+    Attributes,
+    /// A part of the whole.
+    Ratio,
     /// A path in the file system.
     Path,
     /// Any text.
@@ -156,6 +168,7 @@ impl Kind {
     /// The values it takes, in words that complete "wants …".
     pub fn wants(self) -> String {
         match self {
+            Choice([one]) => (*one).into(),
             Choice([one, other]) => format!("{one} or {other}"),
             Choice(words) => format!("one of {}", words.join(", ")),
             Choices(words) => format!("some of {}, separated by commas", words.join(", ")),
@@ -182,6 +195,10 @@ impl Kind {
                  development"
                     .into()
             }
+            WebUrl => "a URL that starts with http:// or https://".into(),
+            Headers => "secret headers such as api-key=value, separated by commas".into(),
+            Attributes => "attributes such as key=value, separated by commas".into(),
+            Ratio => "a number from 0 to 1".into(),
             Path => "a path".into(),
             Text => "text".into(),
             Texts => "text, or several separated by commas".into(),
@@ -193,7 +210,7 @@ impl Kind {
 
     /// Whether a value must not be shown to anybody.
     pub fn is_secret(self) -> bool {
-        matches!(self, Secret | RedisUrl)
+        matches!(self, Secret | RedisUrl | Headers)
     }
 }
 
@@ -227,6 +244,16 @@ const DAY: u64 = 24 * HOUR;
 /// Enough for any rate or burst; keeps a slip of the keyboard from meaning "no limit".
 const MILLION: u64 = 1_000_000;
 const GIB: u64 = 1 << 30;
+
+/// As the specification of OpenTelemetry has them.
+const SAMPLERS: &[&str] = &[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
 
 pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "http", "verbose", "debug", "silly", "trace"];
 
@@ -263,6 +290,17 @@ const VARIABLES: &[Variable] = &[
     var(Logs, "TIMELINE_TTL", Value("86400000"), Milliseconds(0, 30 * DAY), "How long it is kept what happened to a call, for `switchboard call`; 0 keeps nothing"),
     var(Logs, "TIMELINE_CALLS", Value("100000"), Number(1, 100_000_000), "Calls of which that is kept; beyond it the oldest are let go"),
     var(Logs, "LOG_DIR", Unset, Path, "Directory for daily `combined.log.*` and `error.log.*` files, kept for 14 days"),
+
+    var(Traces, "OTEL_EXPORTER_OTLP_ENDPOINT", Unset, WebUrl, "The collector of OpenTelemetry that is sent traces, at `/v1/traces` below this address; without it there are none"),
+    var(Traces, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Unset, WebUrl, "The same, as the whole address"),
+    var(Traces, "OTEL_EXPORTER_OTLP_HEADERS", Unset, Headers, "Headers for the collector, values percent-encoded; a key, perhaps"),
+    var(Traces, "OTEL_EXPORTER_OTLP_PROTOCOL", Value("http/protobuf"), Choice(&["http/protobuf"]), "How it is spoken to"),
+    var(Traces, "OTEL_SERVICE_NAME", Value("switchboard"), Printable(128), "What this server is called in traces"),
+    var(Traces, "OTEL_RESOURCE_ATTRIBUTES", Unset, Attributes, "What else traces say of it, values percent-encoded"),
+    var(Traces, "OTEL_TRACES_SAMPLER", Value("parentbased_always_on"), Choice(SAMPLERS), "Which calls are traced; `parentbased_` makes no difference, as this server begins every trace"),
+    var(Traces, "OTEL_TRACES_SAMPLER_ARG", Value("1"), Ratio, "The part of the calls that `traceidratio` traces, the same ones on all nodes"),
+    var(Traces, "OTEL_TRACES_EXPORTER", Chosen("otlp if an endpoint is set, else none"), Choice(&["otlp", "none"]), "`none` sends no traces; `otlp` without an endpoint takes `http://localhost:4318`"),
+    var(Traces, "OTEL_SDK_DISABLED", Value("false"), Flag, "`true` sends no traces, whatever else is set"),
 
     var(Backplane, "BACKPLANE", Chosen("redis if `REDIS_URL`, `REDIS_HOST` or `REDIS_SENTINELS` is set, else embedded"), Choice(&["embedded", "redis"]), "What remembers calls and carries messages: `redis` for any number of nodes, `embedded` for one alone, in its memory; production wants one of them named"),
     var(Backplane, "REDIS_URL", Unset, RedisUrl, "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `unix:///path/to.sock?db=0`; it may leave out what other variables say"),
@@ -348,48 +386,4 @@ const VARIABLES: &[Variable] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_sections_stay_together() {
-        let names: HashSet<_> = variables().iter().map(|variable| variable.name).collect();
-        assert_eq!(names.len(), variables().len());
-        let mut sections: Vec<_> = variables().iter().map(|v| v.section.to_string()).collect();
-        sections.dedup();
-        let distinct: HashSet<_> = sections.iter().collect();
-        assert_eq!(distinct.len(), sections.len());
-    }
-
-    /// The names and defaults that deployments of the reference server rely on.
-    #[test]
-    fn documented_defaults_are_kept() {
-        let documented = [
-            ("NODE_ENV", "development"),
-            ("PORT", "3000"),
-            ("HOST", "0.0.0.0"),
-            ("CORS_ORIGIN", "*"),
-            ("REDIS_HOST", "not set"),
-            ("REDIS_PORT", "6379"),
-            ("REDIS_PASSWORD", "not set"),
-            ("REDIS_DB", "0"),
-            ("STUN_SERVER_URL", "stun:stun.l.google.com:19302"),
-            ("TURN_SERVER_URL", "not set"),
-            ("TURN_USERNAME", "not set"),
-            ("TURN_CREDENTIAL", "not set"),
-            ("TURN_STATIC_SECRET", "not set"),
-            ("FIREBASE_PROJECT_ID", "not set"),
-            ("FIREBASE_PRIVATE_KEY_PATH", "not set"),
-            ("CALL_RING_TIMEOUT", "45000"),
-            ("SOCKET_PING_TIMEOUT", "60000"),
-            ("SOCKET_PING_INTERVAL", "25000"),
-            ("LOG_LEVEL", "info"),
-        ];
-        for (name, default) in documented {
-            let variable = variables().iter().find(|variable| variable.name == name);
-            assert_eq!(variable.map(|v| v.fallback.to_string()).as_deref(), Some(default), "{name}");
-        }
-    }
-}
+mod tests;

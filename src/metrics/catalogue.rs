@@ -6,7 +6,7 @@ use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
     Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Left, Limit, NotPushed, Operation, Queue,
-    Reload, Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
+    Reload, Road, Rung, Sending, Slow, Traced, WebhookEvent, WebhookOutcome,
 };
 use crate::metrics::registry::Book;
 
@@ -146,5 +146,7 @@ metrics! {
         webhooks_oldest: Gauge = "switchboard_webhooks_oldest_seconds";
         /// Calls of which nothing was kept to be told, as there were too many that waited; each node says the same.
         webhooks_dropped: Gauge = "switchboard_webhooks_dropped";
+        /// Spans of traces: taken by the collector (`exported`), not wanted by it (`rejected`), or dropped, as it could not be reached or refused them (`not_sent`), or as too many waited (`queue_full`). Nothing without a collector.
+        trace_spans: Counters<Traced> = "switchboard_trace_spans_total";
     }
 }

@@ -97,6 +97,11 @@ impl<L: Label> Counters<L> {
         self.0.of(label).inc();
     }
 
+    /// So many more with this label.
+    pub fn add(&self, label: L, count: u64) {
+        self.0.of(label).inc_by(count);
+    }
+
     /// Raises the count to one that is kept elsewhere and never falls. Called by one at a time.
     pub fn raise_to(&self, label: L, total: u64) {
         raise(self.0.of(label), total);

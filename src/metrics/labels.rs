@@ -53,6 +53,11 @@ macro_rules! label {
         impl $name {
             const WORDS: &'static [&'static str] = &[$($word,)+];
 
+            /// Its word.
+            pub fn word(self) -> &'static str {
+                Self::WORDS[self as usize]
+            }
+
             /// The value with this word.
             pub fn of(word: &str) -> Option<Self> {
                 match word {
@@ -79,7 +84,7 @@ macro_rules! label {
             }
 
             fn words(self) -> Vec<&'static str> {
-                vec![Self::WORDS[self.index()]]
+                vec![self.word()]
             }
         }
     };
@@ -326,5 +331,15 @@ label! {
         Taken = "taken",
         Refused = "refused",
         GivenUp = "given_up",
+    }
+}
+
+label! {
+    /// What became of a span of a trace.
+    Traced("result") {
+        Exported = "exported",
+        Rejected = "rejected",
+        NotSent = "not_sent",
+        QueueFull = "queue_full",
     }
 }

@@ -27,6 +27,7 @@ use crate::push::lane::{End, Errand, Lane, Surroundings};
 use crate::push::underway::{Efforts, Ringing, Underway};
 use crate::push::{Kind, Message, Provider, Push, Recipient, Recipients, StatusToken, Wakeup};
 use crate::timeline::What;
+use crate::traces::Traces;
 
 /// Wakeups that wait to be looked at. What comes beyond that is dropped.
 const QUEUE: usize = 4096;
@@ -99,10 +100,11 @@ impl Dispatcher {
         recipients: Arc<dyn Recipients>,
         status_token: StatusToken,
         clock: Clock,
+        traces: Traces,
     ) -> (Arc<Self>, Worker) {
         let desk = Arc::new(Desk {
             lanes: providers.into_iter().map(Lane::new).collect(),
-            around: Surroundings { recipients, alarm: Alarm::default(), clock },
+            around: Surroundings { recipients, alarm: Alarm::default(), clock, traces },
             settings,
             status_token,
             underway: Underway::default(),

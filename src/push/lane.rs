@@ -15,6 +15,7 @@ use crate::push::counts::{Counts, Fate};
 use crate::push::underway::Efforts;
 use crate::push::{Kind, Message, Outcome, Provider, Recipients, Trouble};
 use crate::timeline::{What, Who};
+use crate::traces::Traces;
 
 /// Requests to a service at once: below the 100 streams that services allow on one connection.
 const SLOTS: usize = 64;
@@ -73,6 +74,7 @@ pub(super) struct Surroundings {
     pub(super) recipients: Arc<dyn Recipients>,
     pub(super) alarm: Alarm,
     pub(super) clock: Clock,
+    pub(super) traces: Traces,
 }
 
 impl Lane {
@@ -100,12 +102,16 @@ impl Lane {
         token: &PushToken,
         around: &Surroundings,
     ) -> End {
+        let Message { kind, call, .. } = errand.message;
+        let mut pushing = around.traces.push(call, kind.word(), self.provider.name());
         let mut token = token.clone();
         let (fate, since, why) = self.attempts(errand, device, &mut token, around).await;
         let end = End { fate, token, since };
-        let Message { kind, call, .. } = errand.message;
         self.counts.note(kind, end.fate);
         self.say(errand, device, fate, why, around);
+        if let Some(pushing) = &mut pushing {
+            pushing.note(end.fate.word(), !matches!(end.fate, Fate::Sent | Fate::CalledOff));
+        }
         tracing::debug!(call_id = %call, provider = self.provider.name(), ?kind, outcome = ?end.fate, "a push");
         end
     }

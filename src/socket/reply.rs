@@ -11,6 +11,7 @@ use socketioxide::{SendError, SocketError};
 use crate::metrics::{Answer, EventIn, Slow};
 use crate::protocol::{Code, Problem, Refused};
 use crate::socket::wire::Wire;
+use crate::traces;
 
 /// The callback of a request. Answered at most once, because answering takes it.
 pub(super) struct Reply {
@@ -36,6 +37,7 @@ impl Reply {
     /// Notes that the event was dealt with, and how, where there is nothing to send.
     pub(super) fn note(&self, answer: Answer) {
         self.wire.metrics().events_in.inc((self.event, answer));
+        traces::answered(answer.word(), matches!(answer, Answer::E500 | Answer::E501 | Answer::E502));
     }
 
     /// Whether the client gave a callback.

@@ -285,7 +285,7 @@ impl Session {
             match job {
                 // Nobody listens to one who was asked to leave: a newer connection may have taken the device over.
                 Job::Request(..) | Job::Undecodable(..) if self.wire.is_expelled() => {}
-                Job::Request(event, reply, came_at) => self.serve(event, reply, self.time_left(came_at)).await,
+                Job::Request(event, reply, came_at) => self.serve_traced(event, reply, came_at).await,
                 Job::Undecodable(undecodable, reply) => self.answer_undecodable(&undecodable, reply),
                 Job::SendAway => self.wire.close_after_flush(),
                 Job::Gone => self.leave().await,
@@ -295,7 +295,7 @@ impl Session {
     }
 
     /// How long a request that came at `came_at` may still take.
-    fn time_left(&self, came_at: Timestamp) -> Duration {
+    pub(super) fn time_left(&self, came_at: Timestamp) -> Duration {
         let limit = self.hub.settings.socket.request_timeout;
         limit.saturating_sub(came_at.until(self.hub.clock.now()))
     }

@@ -9,8 +9,9 @@ use crate::call::{
 use crate::ids::CallId;
 use crate::push::Wakeup;
 use crate::switchboard::observed::Change;
-use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave};
+use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave, traced};
 use crate::timeline::Entry;
+use crate::traces;
 
 /// How often a request is decided anew after losing a race. Each loss means that somebody else's change won, and a call changes
 /// only a few times in its life.
@@ -70,7 +71,9 @@ impl Switchboard {
     /// Gives `command` to calls that were looked up just now.
     pub(super) async fn apply_to_calls(&self, calls: Vec<Stored>, command: &Command) -> Result<(), Failure> {
         for stored in calls {
-            match self.apply_to(stored.call.id, Some(stored), true, command).await {
+            let call = stored.call.id;
+            let applying = self.apply_to(call, Some(stored), true, command);
+            match self.traces.act(traced::name_of(command), call, applying).await {
                 Ok(_) | Err(Failure::NotFound) => {}
                 Err(failure) => return Err(failure),
             }
@@ -125,9 +128,11 @@ impl Switchboard {
 
     /// The same call for one who asks again.
     async fn repeated(&self, call_id: CallId) -> Result<Begun, Failure> {
+        traces::about(call_id);
         let call = self.backplane.load(call_id).await?.ok_or(Failure::NotFound)?.call;
         if let Some(Effect::Tell { user, audience, notice }) = call.repeat(self.clock.now()) {
-            self.backplane.send(Outgoing { user, audience, payload: Payload::Notice(notice) }, None).await?;
+            let payload = Payload::Notice(notice);
+            self.send(Outgoing { user, audience, payload, trace: None }, None).await?;
         }
         let devices = self.backplane.devices(&call.callee).await?;
         Ok(Begun { call_id, call_type: call.call_type, reachability: self.reachability(&devices) })
@@ -145,14 +150,14 @@ impl Switchboard {
         for effect in effects {
             match effect {
                 Effect::Tell { user, audience, notice } => {
-                    outbox.push(Outgoing { user, audience, payload: Payload::Notice(notice) });
+                    outbox.push(Outgoing { user, audience, payload: Payload::Notice(notice), trace: None });
                 }
                 Effect::Wake { user, wake } => wakes.push((user, wake)),
             }
         }
         let change = Change::of(&expected, &outbox, call);
         let commit = Commit { expected, call: call.clone(), outbox, milestones, entries };
-        let committed = self.backplane.commit(commit).await?;
+        let committed = self.make(commit).await?;
         if committed == Committed::Done {
             note(call);
             self.observed.committed(call, change);

@@ -37,7 +37,7 @@ impl Switchboard {
     }
 
     async fn act_on(&self, Due { call, found_by }: Due) {
-        if let Err(failure) = self.expire(call, found_by).await {
+        if let Err(failure) = self.traces.act("deadline", call, self.expire(call, found_by)).await {
             tracing::warn!(call_id = %call, %failure, "a deadline was not acted on, and will be again");
         }
     }

@@ -11,6 +11,7 @@ use crate::call::{Call, EndReason, Event, Outcome, Over, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, UserId};
 use crate::metrics::{Ended, FoundBy, Metrics, Rung};
+use crate::traces::Traces;
 
 /// Most calls that were answered here and whose descriptions are waited for. Beyond it the oldest is not measured.
 const MAX_SETTING_UP: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
@@ -39,13 +40,14 @@ impl Change {
 /// The measurements of calls.
 pub(super) struct Observed {
     pub(super) metrics: Arc<Metrics>,
+    traces: Traces,
     /// When calls were answered here whose device has not described itself yet.
     setting_up: Mutex<LruCache<CallId, Timestamp>>,
 }
 
 impl Observed {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, setting_up: Mutex::new(LruCache::unbounded()) }
+    pub(super) fn new(metrics: Arc<Metrics>, traces: Traces) -> Self {
+        Self { metrics, traces, setting_up: Mutex::new(LruCache::unbounded()) }
     }
 
     /// A change of a call was committed.
@@ -61,7 +63,9 @@ impl Observed {
                 self.wait_for_description(call.id, accepted.at);
             }
             State::Over(over) if change.ends => {
-                metrics.calls_ended.inc(how(over, change.begins));
+                let how = how(over, change.begins);
+                metrics.calls_ended.inc(how);
+                self.traces.call_ended(call, over, how.word());
                 self.setting_up.lock().pop(&call.id);
                 match over.accepted_at {
                     Some(answered_at) => metrics.call_duration.observe(answered_at.until(over.at)),
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn of_a_call_the_first_description_is_measured_and_no_more_are_waited_for_than_fit() {
-        let observed = Observed::new(Metrics::new());
+        let observed = Observed::new(Metrics::new(), Traces::off());
         let calls: Vec<CallId> = (0..=MAX_SETTING_UP.get()).map(|_| CallId::random()).collect();
         for call in &calls {
             observed.wait_for_description(*call, Timestamp(5));

@@ -83,8 +83,15 @@ impl Switchboard {
                 }
             };
             let start = Start::new(attached.position, attached.lost_at, confirmed);
-            let seat =
-                Seat::new(registration, attached.device, start.position(), outlet, self.clock, self.notes.clone());
+            let seat = Seat::new(
+                registration,
+                attached.device,
+                start.position(),
+                outlet,
+                self.clock,
+                self.notes.clone(),
+                self.traces.clone(),
+            );
             let seat = Arc::new(seat);
             self.line.add(&seat, expected);
             (seat, start, subscribed)

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{DeviceId, EventId, PushTokens, SessionId, UserId};
 use crate::switchboard::notes::{Notes, Ring};
 use crate::switchboard::registry::Missed;
+use crate::traces::Traces;
 
 /// A message counts as received when the device is heard from this much later: what is heard sooner may have been on its way
 /// already when the message was sent.
@@ -77,6 +78,7 @@ pub struct Seat {
     outlet: Arc<dyn Outlet>,
     clock: Clock,
     notes: Arc<Notes>,
+    pub(super) traces: Traces,
     gate: Mutex<Gate>,
 }
 
@@ -113,10 +115,11 @@ impl Seat {
         outlet: Arc<dyn Outlet>,
         clock: Clock,
         notes: Arc<Notes>,
+        traces: Traces,
     ) -> Self {
         let gate = Gate { is_held: true, position: start, ..Gate::default() };
         let tokens = Mutex::new(registration.tokens.clone());
-        Self { registration, tokens, device, outlet, clock, notes, gate: Mutex::new(gate) }
+        Self { registration, tokens, device, outlet, clock, notes, traces, gate: Mutex::new(gate) }
     }
 
     /// What the socket registered with, and its newest push tokens.
@@ -321,7 +324,9 @@ impl Seat {
         }
         let heard = self.outlet.heard();
         gate.confirm(heard);
-        self.outlet.send(delivery.id, &delivery.payload)?;
+        let sent = self.outlet.send(delivery.id, &delivery.payload);
+        self.note_delivery(delivery, sent);
+        sent?;
         gate.passed = gate.passed.max(delivery.id);
         if gate.unconfirmed.len() == MAX_UNCONFIRMED {
             // What was sent after it has not been lost without it.

@@ -24,8 +24,9 @@ use crate::ids::{CallId, DeviceId, EventId, PushTokens, RequestId, SessionId, Us
 use crate::metrics::Metrics;
 use crate::protocol::{Media, ServerEvent, SignalKind, SignalRequest};
 use crate::push::{Push, Wakeup};
-use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Outlet, Seat, Switchboard, Unsent};
+use crate::switchboard::{CloseReason, Failure, Heard, Line, NewCall, Observers, Outlet, Seat, Switchboard, Unsent};
 use crate::timeline::Recorder;
+use crate::traces::Traces;
 
 const RULES: Rules = Rules {
     ring_timeout: Duration::from_secs(45),
@@ -170,15 +171,9 @@ impl Exchange {
     fn node(&self) -> Arc<Switchboard> {
         let line = Arc::new(Line::default());
         let backplane = Arc::new(self.memory.node(line.clone()));
-        Switchboard::new(
-            backplane,
-            line,
-            self.push.clone(),
-            self.clock,
-            RULES,
-            Metrics::new(),
-            Recorder::off(self.clock).into(),
-        )
+        let recorder = Arc::new(Recorder::off(self.clock));
+        let observers = Observers { metrics: Metrics::new(), recorder, traces: Traces::off() };
+        Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, observers)
     }
 
     /// A node that acts on deadlines for as long as the answer is kept.

@@ -200,6 +200,7 @@ REFUSED = {
     "hotConfig.PORT=1": "invalid propertyName 'PORT'",
     "secretFiles.JWT_SECRET.secret=jwt": "key",
     "config.TLS_CERT=x": "tls.existingSecret",
+    "config.OTEL_EXPORTER_OTLP_HEADERS=x": "is a secret",
     "config.call_rate=x": "'call_rate' does not match",
     "redis.url=redis://user:password@redis:6379": "has a password in it",
     "redis.url=http://redis": "redis",

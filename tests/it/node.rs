@@ -122,6 +122,16 @@ fn timeline_on_two_nodes() {
 }
 
 #[test]
+fn traces() {
+    passes("traces.test.mjs");
+}
+
+#[test]
+fn traces_on_two_nodes() {
+    passes_on_two_nodes("traces.test.mjs");
+}
+
+#[test]
 fn http() {
     passes("http.test.mjs");
 }

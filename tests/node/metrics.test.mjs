@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { startCollector } from './collector.mjs';
 import { insideOf, metricsText, promtool, startPrometheus, total } from './metrics.mjs';
 import { freePort } from './processes.mjs';
 import { fcmError, startPushServices } from './push-services.mjs';
@@ -277,6 +278,18 @@ describe('push', () => {
     services.fcm.answer('daves-token', 'hang');
     await moves(node, [['switchboard_queue_depth', 1, { queue: 'push_services' }]],
       () => carol.request('call_initiate', { calleeId: dave.user, callType: 'audio' }));
+  });
+});
+
+test('what becomes of traces', async (t) => {
+  const collector = await startCollector(t);
+  const node = await startNode({ ...NO_RATE_LIMITS, ...collector.env });
+  t.after(() => node.stop());
+  const [alice, bob] = [await phone(t, node), await phone(t, node)];
+  // Two requests with a commit and a delivery each, and the whole call.
+  await moves(node, [['switchboard_trace_spans_total', 7, { result: 'exported' }]], async () => {
+    const callId = await ring(alice, bob);
+    await alice.request('call_end', { callId });
   });
 });
 

@@ -27,7 +27,8 @@
   "TLS_CERT" "tls.existingSecret" "TLS_KEY" "tls.existingSecret" "CONFIG_FILE" "hotConfig"
   "APNS_ENVIRONMENT" "apns.environment" "TURN_SERVER_URL" "turn.urls" "TURN_REGIONS" "turn.regions" "TURN_TTL" "turn.ttl"
   "TURN_STATIC_SECRET_FILE" "turn.existingSecret" "WEBHOOK_URL" "webhooks.url" "WEBHOOK_EVENTS" "webhooks.events" -}}
-{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" "WEBHOOK_SECRET" -}}
+{{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" "WEBHOOK_SECRET"
+  "OTEL_EXPORTER_OTLP_HEADERS" -}}
 {{- range $name, $_ := .hotConfig -}}
 {{- if hasKey $.config $name -}}
 {{- fail (printf "hotConfig.%s and config.%s: the latter would win, and never change without new pods" $name $name) -}}

@@ -67,7 +67,7 @@ pub(crate) fn over(call: Call) -> Call {
 
 pub(crate) fn notice(call_id: CallId, to: &UserId, event: Event) -> Outgoing {
     let notice = Notice { call_id, at: Timestamp(0), event };
-    Outgoing { user: to.clone(), audience: Audience::All, payload: Payload::Notice(notice) }
+    Outgoing { user: to.clone(), audience: Audience::All, payload: Payload::Notice(notice), trace: None }
 }
 
 pub(crate) fn incoming(call_id: CallId, to: &UserId) -> Outgoing {
@@ -91,7 +91,7 @@ pub(crate) fn signal(call_id: CallId, to: &UserId, bytes: usize) -> Outgoing {
         kind: SignalKind::Candidate,
         media: Media::new(&json, &[]),
     };
-    Outgoing { user: to.clone(), audience: Audience::Only(device("b1")), payload: Payload::Signal(signal) }
+    Outgoing { user: to.clone(), audience: Audience::Only(device("b1")), payload: Payload::Signal(signal), trace: None }
 }
 
 pub(crate) fn registration(

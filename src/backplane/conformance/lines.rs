@@ -2,9 +2,10 @@
 
 use tokio::task::JoinSet;
 
-use crate::backplane::Commit;
 use crate::backplane::conformance::{LIMITS, Lab, TestNode, end_of, far, incoming, ringing, signal, user, within};
+use crate::backplane::{Commit, Outgoing};
 use crate::ids::CallId;
+use crate::traces::Context;
 
 pub(crate) async fn only_nodes_that_subscribed_are_brought_messages(lab: impl Lab) {
     let nodes = [TestNode::new(&lab).await, TestNode::new(&lab).await, TestNode::new(&lab).await];
@@ -95,4 +96,28 @@ pub(crate) async fn a_commit_brings_its_messages_in_order(lab: impl Lab) {
         came[usize::from(to == bob)].push(delivery);
     }
     assert_eq!(came, [one.inbox(&alice).await, one.inbox(&bob).await]);
+}
+
+pub(crate) async fn a_message_has_its_place_in_a_trace_with_it(lab: impl Lab) {
+    let (one, two) = (TestNode::new(&lab).await, TestNode::new(&lab).await);
+    let bob = user("bob");
+    two.backplane.subscribe(&bob).await.unwrap();
+    let place = Context::parse("00-67e5504410b1426f9247bb680e5fe0c8-67e5504410b1426f-01");
+    assert!(place.is_some());
+    let call = ringing(far());
+    let outbox = vec![incoming(call.id, &bob), Outgoing { trace: place, ..signal(call.id, &bob, 1) }];
+    let commit = Commit {
+        expected: one.expected_new(&call).await,
+        call: call.into(),
+        outbox,
+        milestones: Vec::new(),
+        entries: Vec::new(),
+    };
+    one.backplane.commit(commit).await.unwrap();
+    one.send(Outgoing { trace: place, ..end_of(CallId::random(), &bob) }).await;
+    for trace in [None, place, place] {
+        assert_eq!(two.delivered().await.1.trace, trace);
+    }
+    let kept: Vec<_> = two.inbox(&bob).await.iter().map(|kept| kept.trace).collect();
+    assert_eq!(kept, [None, place, place], "whoever comes late is told of there too");
 }

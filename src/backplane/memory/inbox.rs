@@ -29,7 +29,8 @@ impl Inbox {
         config: &MemoryConfig,
     ) -> Delivery {
         self.last = EventId(self.last.0 + 1);
-        let delivery = Delivery { id: self.last, audience: outgoing.audience, payload: Arc::new(outgoing.payload) };
+        let Outgoing { audience, payload, trace, .. } = outgoing;
+        let delivery = Delivery { id: self.last, audience, payload: Arc::new(payload), trace };
         self.bytes += delivery.payload.size();
         self.entries.push_back(Kept { delivery: delivery.clone(), sent_at: now, reached_nobody });
         while self.entries.len() > config.inbox_messages || self.bytes > config.inbox_bytes {

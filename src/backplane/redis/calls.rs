@@ -11,7 +11,9 @@ use crate::backplane::redis::directory::devices_of;
 use crate::backplane::redis::keys::Keys;
 use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::{Redis, message, milestone, millis, record};
-use crate::backplane::{Calls, Commit, Committed, Due, Expected, LiveCalls, Prospect, Stored, Unavailable, Version};
+use crate::backplane::{
+    Calls, Commit, Committed, Due, Expected, LiveCalls, Outgoing, Prospect, Stored, Unavailable, Version,
+};
 use crate::call::{Call, State};
 use crate::ids::{CallId, RequestId, UserId};
 use crate::timeline::Entry;
@@ -99,8 +101,9 @@ impl Calls for Redis {
         let messages: Vec<_> = outbox
             .iter()
             .map(|outgoing| {
-                let message = message::write(&outgoing.audience, &outgoing.payload, &token, revision, Some(&text));
-                (&outgoing.user, outgoing.payload.size(), message)
+                let Outgoing { user, audience, payload, trace } = outgoing;
+                let message = message::write(audience, payload, *trace, &token, revision, Some(&text));
+                (user, payload.size(), message)
             })
             .collect();
         let fed: Vec<_> = match self.retention.feed {

@@ -47,10 +47,10 @@ impl Lines for Redis {
     }
 
     async fn send(&self, outgoing: Outgoing, upon: Option<(CallId, Version)>) -> Result<Sent, Unavailable> {
-        let Outgoing { user, audience, payload } = outgoing;
+        let Outgoing { user, audience, payload, trace } = outgoing;
         let token = self.token();
         let revision = upon.map(|(_, version)| version.0);
-        let message = message::write(&audience, &payload, &token, revision.unwrap_or_default(), None);
+        let message = message::write(&audience, &payload, trace, &token, revision.unwrap_or_default(), None);
         let head = revision.map(record::head).unwrap_or_default();
         let not_after = self.not_after();
         let command = |is_repeat: bool| {

@@ -15,6 +15,7 @@ use crate::call::{Audience, CallType, CallerDisplay, Elsewhere, EndReason, Event
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, EventId, UserId};
 use crate::protocol::{Media, Signal, SignalKind};
+use crate::traces::Context;
 
 /// Most messages to one user within a millisecond.
 const NUMBERS: u64 = 1_000;
@@ -51,6 +52,9 @@ struct Json<'a> {
     /// The record of the call, so that a node which is to act on the message need not ask for it.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     record: Option<&'a RawValue>,
+    /// Where what becomes of the message is told. Only there where it is.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    trace: Option<Cow<'a, str>>,
 }
 
 /// A message, read.
@@ -85,20 +89,22 @@ fn class(payload: &Payload) -> char {
 pub(super) fn write(
     audience: &Audience,
     payload: &Payload,
+    trace: Option<Context>,
     token: &str,
     revision: u64,
     record: Option<&str>,
 ) -> String {
     let (class, size, call) = (class(payload), payload.size(), payload.call_id());
     let record = record.filter(|_| payload.is_live_notice());
-    format!("{class} {size} {call} {token} {revision} {}", body(audience, payload, record))
+    format!("{class} {size} {call} {token} {revision} {}", body(audience, payload, trace, record))
 }
 
-fn body(audience: &Audience, payload: &Payload, record: Option<&str>) -> String {
+fn body(audience: &Audience, payload: &Payload, trace: Option<Context>, record: Option<&str>) -> String {
     let call = payload.call_id().to_string();
     let borrowed = |text: &'_ Option<Text>| text.as_ref().map(|text| Cow::Owned(text.as_str().to_owned()));
     let record = record.and_then(|record| serde_json::from_str(record).ok());
-    let mut json = Json { call: &call, record, ..Json::default() };
+    let trace = trace.map(|context| context.to_string().into());
+    let mut json = Json { call: &call, record, trace, ..Json::default() };
     match audience {
         Audience::All => {}
         Audience::Only(device) => json.only = Some(device.as_str().into()),
@@ -155,10 +161,11 @@ fn body(audience: &Audience, payload: &Payload, record: Option<&str>) -> String 
 }
 
 /// Reads the body of a message; `None` where this release cannot.
-fn read_body(text: &str) -> Option<(Audience, Payload, Option<&str>)> {
+fn read_body(text: &str) -> Option<(Audience, Payload, Option<Context>, Option<&str>)> {
     let json: Json<'_> = serde_json::from_str(text).ok()?;
     let (audience, payload) = parse(&json)?;
-    Some((audience, payload, json.record.map(RawValue::get)))
+    let trace = json.trace.as_deref().and_then(Context::parse);
+    Some((audience, payload, trace, json.record.map(RawValue::get)))
 }
 
 fn parse(json: &Json<'_>) -> Option<(Audience, Payload)> {
@@ -219,8 +226,9 @@ pub(super) fn read(text: &str) -> Option<Message<'_>> {
     let (id, sent_at) = place(parts.next()?)?;
     let token = parts.nth(3)?;
     let revision = parts.next()?.parse().ok()?;
-    let (audience, payload, record) = read_body(parts.next()?)?;
-    Some(Message { delivery: Delivery { id, audience, payload: payload.into() }, sent_at, token, revision, record })
+    let (audience, payload, trace, record) = read_body(parts.next()?)?;
+    let delivery = Delivery { id, audience, payload: payload.into(), trace };
+    Some(Message { delivery, sent_at, token, revision, record })
 }
 
 /// The place of a message, and when it was sent, of the id that Redis gave it: milliseconds, and a number within them. An event id
@@ -239,6 +247,8 @@ pub(super) fn parts_of(id: EventId) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TRACE: &str = "00-67e5504410b1426f9247bb680e5fe0c8-67e5504410b1426f-01";
 
     fn user(name: &str) -> UserId {
         UserId::parse(name).unwrap()
@@ -288,15 +298,25 @@ mod tests {
     fn everything_is_read_back_as_it_was() {
         let device = DeviceId::parse("b \"1").unwrap();
         for audience in [Audience::All, Audience::Only(device.clone()), Audience::Except(device)] {
-            for payload in every_payload() {
+            for (payload, trace) in every_payload().into_iter().zip([None, Context::parse(TRACE)].into_iter().cycle()) {
                 let record = r#"{"rev":3,"by":"x"}"#;
-                let published = format!("34-12 {}", write(&audience, &payload, "token", 3, Some(record)));
-                let delivery =
-                    Delivery { id: EventId(34_012), audience: audience.clone(), payload: payload.clone().into() };
+                let published = format!("34-12 {}", write(&audience, &payload, trace, "token", 3, Some(record)));
+                let (id, audience) = (EventId(34_012), audience.clone());
+                let delivery = Delivery { id, audience, payload: payload.clone().into(), trace };
                 let record = payload.is_live_notice().then_some(record);
                 let expected = Message { delivery, sent_at: Timestamp(34), token: "token", revision: 3, record };
                 assert_eq!(read(&published), Some(expected));
             }
+        }
+    }
+
+    #[test]
+    fn the_place_in_a_trace_is_one_more_field_and_only_of_what_is_traced() {
+        for payload in every_payload() {
+            let with = |trace| write(&Audience::All, &payload, trace, "token", 3, None);
+            let field = format!(r#","trace":"{TRACE}""#);
+            assert!(!with(None).contains("trace"));
+            assert_eq!(with(Context::parse(TRACE)).replace(&field, ""), with(None));
         }
     }
 
@@ -311,9 +331,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_passed_over() {
-        let known = body(&Audience::All, &every_payload()[1], None);
-        let newer = known.replacen('{', r#"{"trace":"00-ab","#, 1);
-        assert_eq!(read_body(&newer), read_body(&known));
+        let known = body(&Audience::All, &every_payload()[1], None, None);
+        for newer in [r#"{"zone":"b","#, r#"{"trace":"00-ab","#] {
+            assert_eq!(read_body(&known.replacen('{', newer, 1)), read_body(&known));
+        }
         for bad in [known.replace("accepted", "held"), "{}".into(), "x".into(), String::new()] {
             assert_eq!(read_body(&bad), None, "{bad}");
         }

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::{CallId, NodeId};
 use crate::metrics::Metrics;
 use crate::switchboard::tests::{Exchange, Phone, RULES, UNTIL_CONFIRMED, just_before};
-use crate::switchboard::{Line, Switchboard};
+use crate::switchboard::{Line, Observers, Switchboard};
 use crate::timeline::{Account, Recorder, What, Who};
+use crate::traces::Traces;
 
 impl Exchange {
     /// A node that notes what happens, and its metrics.
@@ -18,7 +19,8 @@ impl Exchange {
         let backplane = Arc::new(self.memory.node(line.clone()));
         let recorder = Arc::new(Recorder::new(true, NodeId::random(), self.clock));
         let metrics = Metrics::new();
-        let node = Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, metrics.clone(), recorder);
+        let observers = Observers { metrics: metrics.clone(), recorder, traces: Traces::off() };
+        let node = Switchboard::new(backplane, line, self.push.clone(), self.clock, RULES, observers);
         (node, metrics)
     }
 }

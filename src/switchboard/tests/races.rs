@@ -20,8 +20,9 @@ use crate::ids::{CallId, DeviceId, EventId, PushToken, PushTokenKind, RequestId,
 use crate::metrics::Metrics;
 use crate::push::Disabled;
 use crate::switchboard::tests::{Exchange, FakeSocket, NOTHING, Phone, RULES, device, registration, user};
-use crate::switchboard::{CloseReason, Line, Switchboard};
+use crate::switchboard::{CloseReason, Line, Observers, Switchboard};
 use crate::timeline::{Entry, Note, Recorder};
+use crate::traces::Traces;
 
 /// How many orders of events are tried; each seed is one.
 const ORDERS: u64 = 500;
@@ -208,7 +209,9 @@ impl Exchange {
             subscribed: Mutex::default(),
         });
         let push = Arc::new(Disabled);
-        (Switchboard::new(unhurried.clone(), line, push, self.clock, RULES, Metrics::new(), recorder), unhurried)
+        let observers = Observers { metrics: Metrics::new(), recorder, traces: Traces::off() };
+        let switchboard = Switchboard::new(unhurried.clone(), line, push, self.clock, RULES, observers);
+        (switchboard, unhurried)
     }
 }
 

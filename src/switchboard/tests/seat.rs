@@ -15,6 +15,7 @@ use crate::switchboard::registry::Missed;
 use crate::switchboard::tests::{FakeSocket, UNTIL_CONFIRMED, device, just_before, user};
 use crate::switchboard::{CloseReason, Seat};
 use crate::timeline::Recorder;
+use crate::traces::Traces;
 
 /// More than a seat keeps back.
 const TOO_MANY: u64 = 3_000;
@@ -36,7 +37,7 @@ fn seat_at(start: Position) -> (Seat, Arc<FakeSocket>) {
         at: Timestamp(0),
     };
     let notes = Notes::new(Recorder::off(socket.clock).into());
-    let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock, notes);
+    let seat = Seat::new(registration, device("b1"), start, socket.clone(), socket.clock, notes, Traces::off());
     (seat, socket)
 }
 
@@ -58,7 +59,7 @@ fn missed(deliveries: impl IntoIterator<Item = Delivery>, read_to: u64) -> Misse
 fn message(id: u64) -> Delivery {
     let event = Event::Ended { ended_by: None, reason: EndReason::MaxDuration };
     let notice = Notice { call_id: CallId::from_u128(1), at: Timestamp(0), event };
-    Delivery { id: EventId(id), audience: Audience::All, payload: Arc::new(Payload::Notice(notice)) }
+    Delivery { id: EventId(id), audience: Audience::All, payload: Arc::new(Payload::Notice(notice)), trace: None }
 }
 
 fn offer(id: u64) -> Delivery {

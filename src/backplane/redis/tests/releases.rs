@@ -82,6 +82,21 @@ async fn a_message_of_another_release_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_message_of_another_release_loses_a_place_in_a_trace_that_cannot_be_read() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    let (bob, call) = (user("bob"), CallId::random());
+    let mut redis = lab.server.connection().await;
+    for trace in ["01-67e5504410b1426f9247bb680e5fe0c8-67e5504410b1426f-01-more", ""] {
+        let body = format!(r#"{{"kind":"missed","call":"{call}","at":1,"trace":"{trace}","zone":{{"of":["b"]}}}}"#);
+        let message = format!("e 256 {call} other-1 0 {body}");
+        redis::cmd("XADD").arg("inbox:user:bob").arg("*").arg("m").arg(message).exec_async(&mut redis).await.unwrap();
+    }
+    let kept: Vec<_> = node.inbox(&bob).await.into_iter().map(|kept| (kept.payload.call_id(), kept.trace)).collect();
+    assert_eq!(kept, [(call, None), (call, None)]);
+}
+
+#[tokio::test]
 async fn what_another_release_knows_of_a_device_stays_until_the_device_goes() {
     let lab = RedisLab::start().await;
     let node = TestNode::new(&lab).await;

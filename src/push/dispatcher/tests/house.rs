@@ -18,6 +18,7 @@ use crate::push::testing::{RING_TIMEOUT, START, call, device, tokens, wakeup};
 use crate::push::{
     Count, Dispatcher, Kind, Message, Outcome, Provider, Push, Recipient, Recipients, Settings, Trouble, Unknown,
 };
+use crate::traces::Traces;
 
 pub(super) const TROUBLE: Outcome = Outcome::Retry { after: None, trouble: Trouble::Service("trouble") };
 
@@ -152,6 +153,7 @@ impl House {
             known.clone(),
             Arc::new(|_, _| String::new()),
             clock,
+            Traces::off(),
         );
         let stopping = CancellationToken::new();
         let worker = tokio::spawn(worker.run(stopping.clone()));
