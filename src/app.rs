@@ -1,6 +1,7 @@
 //! The composition root: builds every part of a node, binds its port, runs it, and ends it in order.
 
 mod inside;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
 use crate::app::inside::{Inside, Watched};
+use crate::app::reload::{Parts, Reloading};
 use crate::auth::{Authenticator, CallTokens};
 use crate::backplane::{Backplane, Memory, MemoryConfig, Metered, MeteredReceiver, Redis, Retention, TimelineBounds};
 use crate::call::{Call, Rules};
@@ -25,12 +27,13 @@ use crate::clock::Clock;
 use crate::config::{BackplaneConfig, CallConfig, Config, TimelineConfig};
 use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId, UserId};
-use crate::lifecycle::{Lifecycle, Readiness};
-use crate::listener::{Answer, Listener};
+use crate::lifecycle::{Hangups, Lifecycle, Readiness};
+use crate::listener::{Answer, ConnectionLimit, Listener, Tls};
 use crate::metrics::{Exposition, Metrics};
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
 use crate::socket::{Engine, Hub, SocketSettings};
 use crate::switchboard::{Known, Line, Switchboard};
+use crate::telemetry::LogLevel;
 use crate::timeline::Recorder;
 use crate::turn::IceServers;
 use crate::webhooks;
@@ -53,7 +56,7 @@ pub struct App {
     push: Option<push::Worker>,
     webhooks: Option<webhooks::Worker>,
     hub: Arc<Hub>,
-    ice_servers: Arc<IceServers>,
+    reloading: Reloading,
     authenticator: Arc<Authenticator>,
     lifecycle: Lifecycle,
     readiness: Readiness,
@@ -72,7 +75,9 @@ impl App {
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new();
         let address = SocketAddr::new(config.server.host, config.server.port);
-        let listener = Listener::bind(address, config.limits.max_connections, clock)
+        let connection_limit = ConnectionLimit::new(config.limits.max_connections);
+        let tls = config.server.tls.as_ref().map(Tls::new).transpose()?;
+        let listener = Listener::bind(address, connection_limit.clone(), tls.clone(), clock)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         let address = listener.address()?;
         let authenticator = Arc::new(Authenticator::new(&config.auth, clock));
@@ -104,8 +109,10 @@ impl App {
             Some(dispatcher) => dispatcher.clone(),
             None => Arc::new(Disabled),
         };
-        let webhooks = config.webhooks.as_ref();
-        let webhooks = webhooks.map(|config| webhooks::Worker::new(config, backplane.clone(), metrics.clone(), clock));
+        let webhooks = config
+            .webhooks
+            .as_ref()
+            .map(|config| webhooks::Worker::new(config, backplane.clone(), metrics.clone(), clock));
         let switchboard =
             Switchboard::new(backplane, line.clone(), push, clock, rules(&config.call), metrics.clone(), recorder);
         let settings = SocketSettings::new(config);
@@ -122,12 +129,13 @@ impl App {
         let watched = Watched {
             hub: hub.clone(),
             open_connections: listener.open_connections(),
+            tls: tls.clone(),
             line,
             switchboard: switchboard.clone(),
             dispatcher,
             readiness: readiness.clone(),
         };
-        let exposition = Arc::new(watched.exposition(metrics));
+        let exposition = Arc::new(watched.exposition(metrics.clone()));
         let inside = Inside::bind(config, &exposition, &readiness, &switchboard, clock)?;
         let engine = Arc::new(Engine::new(hub.clone(), listener.open_connections()));
         let calls = Arc::new(KnownCalls(switchboard.clone()));
@@ -135,12 +143,23 @@ impl App {
             config,
             authenticator.clone(),
             ice_servers.clone(),
-            call_tokens,
+            call_tokens.clone(),
             calls,
             clock,
             readiness.clone(),
         );
         let site = Arc::new(Site::new(config, engine, state, exposition));
+        let parts = Parts {
+            hub: hub.clone(),
+            connection_limit,
+            tls,
+            authenticator: authenticator.clone(),
+            call_tokens,
+            redis: redis.clone(),
+            ice_servers,
+            metrics,
+            clock,
+        };
         Ok(Self {
             address,
             listener,
@@ -150,7 +169,7 @@ impl App {
             push: push_worker,
             webhooks,
             hub,
-            ice_servers,
+            reloading: Reloading::new(config, parts),
             authenticator,
             lifecycle,
             readiness,
@@ -170,8 +189,9 @@ impl App {
         self.inside.as_ref().map(Inside::address)
     }
 
-    /// Serves until `end`; then sends the clients away, waits for what is under way, and returns.
-    pub async fn run(self, end: impl Future<Output = ()>) {
+    /// Serves until `end`; then sends the clients away, waits for what is under way, and returns. Meanwhile the configuration is read
+    /// again at each of `hangups`.
+    pub async fn run(self, end: impl Future<Output = ()>, hangups: Hangups, level: LogLevel) {
         let Self {
             listener,
             inside,
@@ -180,7 +200,7 @@ impl App {
             push,
             webhooks,
             hub,
-            ice_servers,
+            reloading,
             authenticator,
             lifecycle,
             readiness,
@@ -200,7 +220,7 @@ impl App {
         }
         lifecycle.spawn(hub.clone().keep_house());
         let stopping = lifecycle.stopping().clone();
-        lifecycle.spawn(async move { ice_servers.watch_secret(stopping).await });
+        lifecycle.spawn(reloading.watch(hangups, level, stopping));
         if let Some(inside) = inside {
             lifecycle.spawn(inside.serve(lifecycle.clone()));
         }

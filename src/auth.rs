@@ -5,18 +5,18 @@
 //! connection without a token is let in all the same is for the socket to say.
 
 mod call_token;
+mod examination;
 mod handshake;
 mod key_server;
 mod keys;
 mod provider;
 mod schedule;
+mod secrets;
 
 use std::time::Duration;
 
-use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation, dangerous, decode, decode_header, encode,
-};
-use secrecy::ExposeSecret;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, Header, dangerous, decode_header};
+use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -24,12 +24,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::key_server::KeyServer;
 use crate::auth::keys::{VerifyingKey, claims_unread};
 use crate::auth::provider::{LEEWAY, Provider, Sought};
+use crate::auth::secrets::Secrets;
 use crate::clock::{Clock, Timestamp};
 use crate::config::AuthConfig;
 use crate::ids::UserId;
 
 pub use call_token::CallTokens;
-pub use handshake::{HandshakeToken, token_from_handshake};
+pub use handshake::{HandshakeToken, handshake_schema, token_from_handshake};
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8192;
@@ -66,22 +67,20 @@ pub enum AuthError {
     Unavailable,
 }
 
+impl AuthError {
+    /// Those that are final: the others go away by themselves.
+    pub const REFUSALS: [Self; 4] = [Self::Missing, Self::Invalid, Self::Expired, Self::NotYetValid];
+}
+
 type Claims = Map<String, Value>;
 
 /// Checks tokens, and makes those of the demo page and the command line.
 pub struct Authenticator {
-    secret: Option<Secret>,
+    secret: Option<Secrets>,
     public: Option<PublicKeys>,
     issuers: Vec<String>,
     audiences: Vec<String>,
     clock: Clock,
-}
-
-/// The HMAC secret, and what is signed with it.
-struct Secret {
-    decoding_key: DecodingKey,
-    encoding_key: EncodingKey,
-    validation: Validation,
 }
 
 /// The keys that only somebody else can sign with.
@@ -108,11 +107,7 @@ impl Authenticator {
     pub fn new(config: &AuthConfig, clock: Clock) -> Self {
         let known = config.algorithms.iter().filter_map(|name| name.parse::<Algorithm>().ok());
         let (hmac, allowed): (Vec<_>, Vec<_>) = known.partition(|it| it.family() == AlgorithmFamily::Hmac);
-        let secret = config.secret.as_ref().map(|secret| Secret {
-            decoding_key: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
-            encoding_key: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
-            validation: claims_unread(hmac),
-        });
+        let secret = config.secret.as_ref().map(|secret| Secrets::new(secret, claims_unread(hmac), clock));
         let from_file = config.public_keys.iter().filter_map(|key| VerifyingKey::from_file(key, &allowed)).collect();
         let key_server = config.keys_url.as_ref().map(|url| KeyServer::new(url.clone(), allowed.clone()));
         let provider = key_server.map(|server| Provider::new(server, clock));
@@ -185,6 +180,14 @@ impl Authenticator {
         self.secret.is_some() || self.public.as_ref().is_some_and(has)
     }
 
+    /// Signs with this secret from here on. The one before is good for a while yet: whoever makes tokens may hear of the new one later.
+    /// Without a secret so far nothing changes.
+    pub fn rotate(&self, secret: &SecretString) {
+        if let Some(secrets) = &self.secret {
+            secrets.rotate(secret);
+        }
+    }
+
     /// Fetches the keys of the identity provider, if there is one, whenever it is time, until the node stops.
     pub async fn keep_keys(&self, stopping: CancellationToken) {
         if let Some(provider) = self.public.as_ref().and_then(|public| public.provider.as_ref()) {
@@ -204,8 +207,7 @@ impl Authenticator {
             iat: now.0 / 1000,
             exp: now.plus(lifetime).0.div_ceil(1000),
         };
-        let algorithm = *secret.validation.algorithms.first()?;
-        encode(&Header::new(algorithm), &claims, &secret.encoding_key).ok()
+        secret.sign(&claims)
     }
 
     fn check_for_us(&self, claims: &Claims) -> Result<(), AuthError> {
@@ -236,14 +238,6 @@ impl Authenticator {
         }
         let user = named_user(claims).ok_or_else(|| invalid("neither `userId` nor `sub` is the id of a user"))?;
         Ok(Identity { user, expires_at })
-    }
-}
-
-impl Secret {
-    fn claims(&self, token: &str) -> Result<Claims, AuthError> {
-        let decoded = decode(token, &self.decoding_key, &self.validation);
-        let why = "it is signed with another secret, or by an algorithm that is not allowed";
-        Ok(decoded.map_err(|_| invalid(why))?.claims)
     }
 }
 

@@ -18,7 +18,7 @@ mod timelines;
 
 use async_trait::async_trait;
 
-pub use self::redis::{Redis, Retention};
+pub use self::redis::{Redis, Retention, examine as examine_redis};
 pub use feed::{Backed, Feed, FeedBounds, Untold};
 pub use memory::{Memory, MemoryConfig, Node};
 pub use message::{Delivery, Outgoing, Payload};

@@ -6,9 +6,10 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::api_doc;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{self, Config, parse_lifetime};
@@ -58,8 +59,42 @@ pub enum Command {
     /// Print `docs/metrics.md`
     #[command(hide = true)]
     MetricsDoc,
+    /// Print `docs/asyncapi.json` or `docs/openapi.json`
+    #[command(hide = true)]
+    ApiDoc {
+        /// Which of them
+        kind: ApiDoc,
+    },
     /// Check the configuration, and print it without its secrets
     CheckConfig,
+    /// Check Redis, push services, TURN and whatever else a node needs, and say what to change
+    ///
+    /// Exit code 0 if nothing is broken (there may be warnings), 1 if something is, 2 if the configuration is not valid. It starts no node and
+    /// changes nothing.
+    Doctor {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A document about the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiDoc {
+    /// Events over Socket.IO
+    Asyncapi,
+    /// Endpoints of HTTP
+    Openapi,
+}
+
+impl ApiDoc {
+    /// Its text.
+    pub fn document(self) -> String {
+        match self {
+            Self::Asyncapi => api_doc::asyncapi(),
+            Self::Openapi => api_doc::openapi(),
+        }
+    }
 }
 
 /// Reads the command line. Prints and exits where it is wrong or asks for help or the version.
@@ -108,9 +143,9 @@ pub fn token(config: &Config, user: &UserId, expires: Option<Duration>) -> Resul
 }
 
 /// What a node in development mode says when it is up: where to look, and how to get in. It makes tokens itself if it has a secret.
-pub fn welcome(address: SocketAddr, makes_tokens: bool) -> String {
+pub fn welcome(scheme: &str, address: SocketAddr, makes_tokens: bool) -> String {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    let url = format!("http://{}", SocketAddr::new(reachable, address.port()));
+    let url = format!("{scheme}://{}", SocketAddr::new(reachable, address.port()));
     let how = if makes_tokens {
         format!(
             "  open     {url}  and press \"Open a second tab\"\n\
@@ -168,6 +203,10 @@ mod tests {
         assert_eq!(command(&[]).unwrap(), Command::Serve);
         assert_eq!(command(&["serve"]).unwrap(), Command::Serve);
         assert_eq!(command(&["check-config"]).unwrap(), Command::CheckConfig);
+        assert_eq!(command(&["doctor"]).unwrap(), Command::Doctor { json: false });
+        assert_eq!(command(&["doctor", "--json"]).unwrap(), Command::Doctor { json: true });
+        let kind = ApiDoc::Openapi;
+        assert_eq!(command(&["api-doc", "openapi"]).unwrap(), Command::ApiDoc { kind });
         let expires = Some(Duration::from_secs(604_800));
         assert_eq!(
             command(&["token", "--user", "alice", "--expires", "7d"]).unwrap(),
@@ -183,7 +222,7 @@ mod tests {
         for bad in [&["call"][..], &["call", "7"], &["call", &text, "--node", "10.0.0.7:9464"]] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
-        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["--port", "1"]] {
+        for bad in [&["token"][..], &["token", "--user", ""], &["dance"], &["api-doc"], &["--port", "1"]] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
     }
@@ -218,8 +257,8 @@ mod tests {
         let config = Config::from_vars([("JWT_JWKS_URL", "https://id.example.org/keys")]).unwrap();
         assert_eq!(token(&config, &alice(), None), Err(TokenError::OthersSign));
         let address = SocketAddr::from(([0, 0, 0, 0], 3000));
-        assert!(welcome(address, true).contains("/demo/token"));
-        let text = welcome(address, false);
+        assert!(welcome("https", address, true).contains("https://127.0.0.1:3000/demo/token"));
+        let text = welcome("http", address, false);
         assert!(text.contains("identity provider") && !text.contains("/demo/token"), "{text}");
     }
 

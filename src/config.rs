@@ -1,9 +1,11 @@
-//! Configuration: environment variables and a `.env` file, read once, every problem reported at once.
+//! Configuration: environment variables, a `.env` file and files of secrets, every problem reported at once; and what of it has changed
+//! when it is read again.
 //!
 //! [`variables`] is the one table of names, defaults and bounds; parsing, `--help` and the README are made
 //! from it. Past this room a setting is valid by its type, and nobody else looks at the environment.
 
 mod auth;
+mod changes;
 mod document;
 mod file;
 mod ice;
@@ -14,17 +16,20 @@ mod push;
 mod read;
 mod reader;
 mod redis;
+mod secret_files;
 mod sections;
 mod service_url;
 mod source;
+mod tls;
 mod variables;
 mod webhooks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use auth::AuthConfig;
+pub use changes::{Change, Look};
 pub use document::{help, markdown_table};
-pub use file::{FileError, SecretFile};
 pub use problem::{ConfigErrors, Problem};
 pub use public_key::{PublicKey, PublicKeyKind};
 pub use push::{ApnsConfig, FcmConfig, PushConfig};
@@ -32,10 +37,11 @@ pub use sections::{
     BackplaneConfig, CallConfig, CorsOrigin, IceConfig, InboxConfig, LimitsConfig, LogConfig, LogFormat, Mode,
     RedisConfig, RedisServers, RedisTls, ServerConfig, SocketConfig, TimelineConfig, TurnCredentials, TurnRegion,
 };
+pub use tls::TlsIdentity;
 pub use variables::{Fallback, Kind, Section, Variable, variables};
 pub use webhooks::WebhookConfig;
 
-/// Everything the server was told at its start. `Debug` shows no secret.
+/// Everything the server was told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Development or production.
@@ -68,15 +74,16 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The value of every variable as it is in effect, secrets redacted.
     pub settings: Vec<Setting>,
+    origin: changes::Origin,
 }
 
 impl Config {
-    /// Reads the `.env` file of the working directory and the environment, which wins.
+    /// Reads the file of settings and the environment, which wins.
     ///
     /// # Errors
     /// Every problem found, at once.
     pub fn load() -> Result<Self, ConfigErrors> {
-        read::config(source::read()?)
+        read::config(Arc::new(source::read()?), None)
     }
 
     /// Reads the given variables; of two with the same name the later wins, an empty value counts as unset.
@@ -88,7 +95,8 @@ impl Config {
         N: Into<String>,
         V: Into<String>,
     {
-        read::config(vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        read::config(Arc::new(vars), None)
     }
 }
 

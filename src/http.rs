@@ -10,6 +10,7 @@ mod body;
 mod calls;
 mod cors;
 mod demo;
+mod endpoint;
 mod ice;
 mod inside;
 mod path;
@@ -18,13 +19,14 @@ mod status;
 mod timeline;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::get;
 
+use self::endpoint::Endpoint;
 use crate::auth::{Authenticator, CallTokens};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, CorsOrigin, Mode};
@@ -35,8 +37,9 @@ pub use assets::client_bundle;
 pub use calls::{Calls, NotNow};
 pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
-pub use inside::{inside, metrics};
-pub use timeline::{Timelines, timelines};
+pub use endpoint::{Access, Answer, Content, Describe, Operation, Parameter};
+pub use inside::{inside, inside_operations, metrics};
+pub use timeline::Timelines;
 
 /// What the HTTP side knows.
 #[derive(Clone)]
@@ -95,13 +98,7 @@ impl HttpState {
 
 /// Everything but Socket.IO. Paths are matched whatever their case, with or without a slash at the end.
 pub fn router(state: HttpState) -> Router {
-    let mut routes = Router::new()
-        .route("/health", get(status::health))
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz))
-        .route("/calls/{id}/status", get(calls::status))
-        .route("/ice-servers", get(ice::ice_servers))
-        .route("/info", get(status::info));
+    let mut routes = Endpoint::routes(endpoints());
     if let Some(demo) = &state.demo {
         routes = routes.merge(demo.routes());
     }
@@ -112,6 +109,24 @@ pub fn router(state: HttpState) -> Router {
         .layer(from_fn(body::check))
         .with_state(Arc::new(state));
     cors(Router::new().fallback_service(path::normalised(routes)), &cors_origin, &HTTP_METHODS)
+}
+
+fn endpoints() -> Vec<Endpoint<Arc<HttpState>>> {
+    vec![
+        Endpoint::get("/health", status::health, status::health_described()),
+        Endpoint::get("/livez", status::livez, status::livez_described()),
+        Endpoint::get("/readyz", status::readyz, status::readyz_described()),
+        Endpoint::get("/calls/{id}/status", calls::status, calls::status_described()),
+        Endpoint::get("/ice-servers", ice::ice_servers, ice::ice_servers_described()),
+        Endpoint::get("/info", status::info, status::info_described()),
+    ]
+}
+
+/// What is published of the public port. The page is not: it is for people.
+pub fn public_operations() -> Vec<Operation> {
+    let demo = Demo { token_lifetime: Duration::ZERO };
+    let endpoints = endpoints().into_iter().chain([demo.token_endpoint()]).map(|endpoint| endpoint.operation);
+    endpoints.chain(assets::client_endpoints().map(|endpoint| endpoint.operation)).collect()
 }
 
 async fn not_found() -> Response {

@@ -1,6 +1,7 @@
 //! The identifiers that cross rooms. Each is its own type, cheap to clone, and bounded where it is parsed.
 
 mod push_token;
+pub mod schema;
 
 use std::fmt;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl CallId {
     }
 
     /// The id made of `n`: tests and benchmarks need ids that repeat.
-    pub fn from_u128(n: u128) -> Self {
+    pub const fn from_u128(n: u128) -> Self {
         Self(Uuid::from_u128(n))
     }
 }

@@ -10,6 +10,8 @@ pub mod ids;
 
 pub mod clock;
 
+pub mod finding;
+
 pub mod metrics;
 
 pub mod outbound;
@@ -45,5 +47,9 @@ pub mod app;
 pub mod config;
 
 pub mod cli;
+
+pub mod doctor;
+
+pub mod api_doc;
 
 pub mod telemetry;

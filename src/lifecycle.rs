@@ -3,11 +3,16 @@
 //! What it does not do: it does not know what is stopped, or in which order; that is `app`'s.
 
 use std::future::Future;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// What may keep clients from being sent to a node: it sends them away, cannot reach Redis, or has no key to check a token with.
+pub const OBSTACLES: [&str; 3] = ["draining", "redis", "keys"];
 
 /// Whether this node is to be sent clients.
 #[derive(Clone)]
@@ -46,10 +51,9 @@ impl Readiness {
 
     /// What keeps clients from being sent here; nothing if they may come.
     pub fn obstacles(&self) -> Vec<&'static str> {
-        let draining = self.is_draining().then_some("draining");
-        let redis = (self.redis() == Some(false)).then_some("redis");
-        let keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys()).then_some("keys");
-        draining.into_iter().chain(redis).chain(keys).collect()
+        let no_keys = self.has_keys.as_ref().is_some_and(|has_keys| !has_keys());
+        let met = [self.is_draining(), self.redis() == Some(false), no_keys];
+        OBSTACLES.into_iter().zip(met).filter_map(|(name, is_met)| is_met.then_some(name)).collect()
     }
 }
 
@@ -82,16 +86,56 @@ impl Lifecycle {
         self.tasks.wait().await;
     }
 
-    /// The moment the operating system asks this process to end: an interrupt or a termination signal.
+    /// The moment the operating system asks this process to end: an interrupt or a termination signal, or the terminal it runs in is gone.
     ///
     /// # Errors
     /// Where signals cannot be listened for.
-    pub async fn asked_to_end() -> std::io::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        // Waits for either signal.
+    pub async fn asked_to_end() -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangups = Hangups(signal(SignalKind::hangup())?);
+        let had_terminal = has_terminal();
+        let terminal_lost = async {
+            loop {
+                hangups.next().await;
+                if had_terminal && !has_terminal() {
+                    return;
+                }
+            }
+        };
+        // Waits for any of them.
         tokio::select! {
             _ = terminate.recv() => Ok(()),
             interrupt = tokio::signal::ctrl_c() => interrupt,
+            () = terminal_lost => Ok(()),
+        }
+    }
+}
+
+/// Whether somebody can read along; a terminal that is gone is none.
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
+
+/// The signals by which the operator says that the configuration is to be read again (SIGHUP).
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens for them from here on, before there is anything else: until then one would end the process. What comes before somebody
+    /// waits for it is kept.
+    ///
+    /// # Errors
+    /// Where signals cannot be listened for.
+    pub fn listen() -> io::Result<Self> {
+        // Signals are noted for the whole process, by whichever runtime is there when one is to be heard.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let _entered = runtime.enter();
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }

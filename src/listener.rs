@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP on them; can close any one of them.
+//! Accepts connections, with TLS or without, and serves HTTP on them; can close any one of them.
 //!
 //! A [`Connection`] stays known to what runs over it, websocket included: there is no other way to end a single Engine.IO
 //! transport, and what arrives on it is the sign that its client is alive.
@@ -6,6 +6,7 @@
 //! What it does not do: it does not look at requests.
 
 mod connection;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,11 +20,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 
 pub use connection::{Connection, Io, Signs};
+pub use tls::Tls;
 
 /// How long a client may take to send the head of a request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,8 +52,29 @@ pub trait Answer: Send + Sync + 'static {
 pub struct Listener {
     tcp: TcpListener,
     open: OpenConnections,
-    max_connections: usize,
+    limit: ConnectionLimit,
+    tls: Option<Tls>,
     clock: Clock,
+}
+
+/// How many connections there may be. Copies are the same limit.
+#[derive(Clone)]
+pub struct ConnectionLimit(Arc<AtomicUsize>);
+
+impl ConnectionLimit {
+    /// So many.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(most)))
+    }
+
+    /// So many from here on. Nobody who is connected is sent away.
+    pub fn set(&self, most: usize) {
+        self.0.store(most, Ordering::Relaxed);
+    }
+
+    fn most(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How many connections are open. Copies count the same ones.
@@ -80,11 +104,11 @@ impl Drop for Counted {
 }
 
 impl Listener {
-    /// Binds `address`; port 0 takes any that is free.
+    /// Binds `address`; port 0 takes any that is free. Without `tls` nothing is encrypted.
     ///
     /// # Errors
     /// Where the address cannot be bound.
-    pub fn bind(address: SocketAddr, max_connections: usize, clock: Clock) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, limit: ConnectionLimit, tls: Option<Tls>, clock: Clock) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
             SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
@@ -92,7 +116,7 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let tcp = socket.listen(BACKLOG)?;
-        Ok(Self { tcp, open: OpenConnections::default(), max_connections, clock })
+        Ok(Self { tcp, open: OpenConnections::default(), limit, tls, clock })
     }
 
     /// The address that was bound.
@@ -117,7 +141,7 @@ impl Listener {
                 () = lifecycle.stopping().cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) if self.open.count() < self.max_connections + MARGIN => {
+                Ok((stream, _)) if self.open.count() < self.limit.most() + MARGIN => {
                     self.serve_connection(stream, answer.clone(), &lifecycle);
                 }
                 // Dropped: the client sees a closed connection and tries again later.
@@ -135,28 +159,42 @@ impl Listener {
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
         let counted = Counted::new(&self.open);
-        let (connection, io) = Connection::open(stream, self.clock, counted);
-        let io = TokioIo::new(io);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Arc::downgrade(&connection));
-            let answer = answer.clone();
-            async move { Ok::<_, std::convert::Infallible>(answer.answer(request).await) }
-        });
-        let serving = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_READ_TIMEOUT)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(io, service)
-            .with_upgrades();
+        let (connection, wire) = Connection::open(stream, self.clock, counted);
         let stopping = lifecycle.stopping().clone();
+        let Some(tls) = self.tls.clone() else {
+            lifecycle.spawn(serve_http(Io::plain(wire), connection, answer, stopping));
+            return;
+        };
         lifecycle.spawn(async move {
-            let mut serving = std::pin::pin!(serving);
-            // Waits for the connection to end or be upgraded, or for the node to stop.
-            tokio::select! {
-                _ = serving.as_mut() => return,
-                () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
+            // Waits for the handshake, or for the node to stop.
+            let encrypted = tokio::select! {
+                encrypted = tls.accept(wire) => encrypted,
+                () = stopping.cancelled() => None,
+            };
+            if let Some(encrypted) = encrypted {
+                serve_http(Io::encrypted(encrypted), connection, answer, stopping).await;
             }
-            let _ = serving.await;
         });
     }
+}
+
+async fn serve_http<A: Answer>(io: Io, connection: Arc<Connection>, answer: Arc<A>, stopping: CancellationToken) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::downgrade(&connection));
+        let answer = answer.clone();
+        async move { Ok::<_, std::convert::Infallible>(answer.answer(request).await) }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    // Waits for the connection to end or be upgraded, or for the node to stop.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
 }

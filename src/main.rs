@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use switchboard::app::App;
 use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
+use switchboard::doctor;
 use switchboard::ids::CallId;
-use switchboard::lifecycle::Lifecycle;
+use switchboard::lifecycle::{Hangups, Lifecycle};
 use switchboard::metrics;
-use switchboard::telemetry;
+use switchboard::telemetry::{self, LogLevel};
 use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
@@ -20,8 +21,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let command = cli::parse();
+    // A server does so at once: before, a hangup would end it.
+    let hangups = if command == Command::Serve { listening_for_hangups() } else { None };
     if command == Command::MetricsDoc {
         print!("{}", metrics::document());
+        return ExitCode::SUCCESS;
+    }
+    if let Command::ApiDoc { kind } = command {
+        print!("{}", kind.document());
         return ExitCode::SUCCESS;
     }
     if let Command::Call { id, json, node: Some(node) } = &command {
@@ -35,7 +42,9 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve | Command::MetricsDoc => serve(&config),
+        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => {
+            hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups))
+        }
         Command::Token { user, expires } => match cli::token(&config, &user, expires) {
             Ok(token) => {
                 println!("{token}");
@@ -57,7 +66,25 @@ fn main() -> ExitCode {
             println!("{}", cli::check_config(&config));
             ExitCode::SUCCESS
         }
+        Command::Doctor { json } => examine(&config, json),
     }
+}
+
+/// Looks at everything a node needs. Exit code 1 says that something is broken.
+fn examine(config: &Config, json: bool) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(doctor::examine(config));
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    println!("{}", if json { report.json() } else { report.text() });
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
@@ -73,8 +100,12 @@ fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
-    let _telemetry = match telemetry::init(&config.logs) {
+fn listening_for_hangups() -> Option<Hangups> {
+    Hangups::listen().inspect_err(|error| eprintln!("switchboard: cannot listen for signals: {error}")).ok()
+}
+
+fn serve(config: &Config, hangups: Hangups) -> ExitCode {
+    let telemetry = match telemetry::init(&config.logs) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("switchboard: {error}");
@@ -86,7 +117,7 @@ fn serve(config: &Config) -> ExitCode {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.worker_threads).enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(run(config)));
+    let served = runtime.and_then(|runtime| runtime.block_on(run(config, hangups, telemetry.level())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -96,22 +127,23 @@ fn serve(config: &Config) -> ExitCode {
     }
 }
 
-async fn run(config: &Config) -> std::io::Result<()> {
+async fn run(config: &Config, hangups: Hangups, level: LogLevel) -> std::io::Result<()> {
     let app = App::bind(config)?;
     let address = app.address();
-    tracing::info!(url = format!("http://{address}"), "listening");
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    tracing::info!(url = format!("{scheme}://{address}"), "listening");
     if let Some(address) = app.inside_address() {
         tracing::info!(url = format!("http://{address}/metrics"), "metrics");
     }
     if config.mode == Mode::Development {
-        println!("{}", cli::welcome(address, config.auth.secret.is_some()));
+        println!("{}", cli::welcome(scheme, address, config.auth.secret.is_some()));
     }
-    app.run(async {
+    let end = async {
         if let Err(error) = Lifecycle::asked_to_end().await {
             tracing::error!(%error, "cannot be told to end");
             std::future::pending::<()>().await;
         }
-    })
-    .await;
+    };
+    app.run(end, hangups, level).await;
     Ok(())
 }

@@ -19,8 +19,8 @@ pub use document::document;
 pub use exposition::Exposition;
 pub use kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Tallies};
 pub use labels::{
-    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Label, Left, Limit, NotPushed, Operation, Queue,
-    Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
+    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Label, Left, Limit, NotPushed, Operation,
+    Queue, Reload, Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
 };
 
 #[cfg(test)]

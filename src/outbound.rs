@@ -38,8 +38,8 @@ const SPARE_CONNECTIONS: usize = 16;
 pub enum Manner {
     /// Too rarely for a connection to be kept.
     Rarely,
-    /// Likewise, and it is inside, wherever that is: no proxy leads there.
-    RarelyInside,
+    /// The same, but it is a node of this deployment, wherever that is: no proxy leads there.
+    Inside,
     /// Often, by HTTP/1.1 or HTTP/2, whichever it speaks.
     Often,
     /// Over one connection by HTTP/2, which it is known to speak.
@@ -103,9 +103,9 @@ fn builder(url: &Url, manner: Manner) -> reqwest::ClientBuilder {
         .https_only(url.scheme() == "https")
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
     // The proxy that the environment may name is the way out; to those in here there is none through it.
-    let builder = if is_near(url) || manner == Manner::RarelyInside { builder.no_proxy() } else { builder };
+    let builder = if is_near(url) || manner == Manner::Inside { builder.no_proxy() } else { builder };
     match manner {
-        Manner::Rarely | Manner::RarelyInside => builder.pool_max_idle_per_host(0),
+        Manner::Rarely | Manner::Inside => builder.pool_max_idle_per_host(0),
         Manner::Often => builder.pool_max_idle_per_host(SPARE_CONNECTIONS).pool_idle_timeout(SPARE_TIMEOUT),
         Manner::Multiplexed => builder
             .http2_prior_knowledge()

@@ -6,18 +6,21 @@
 //! What it does not do: it does not know whose turn it is, or whether a call exists.
 
 mod ack;
+mod catalogue;
 mod client_event;
 mod event_name;
 mod fields;
 mod media;
 mod payloads;
 mod problem;
+mod schemas;
 mod server_event;
 
 pub use ack::{
-    CallAck, CallAnswered, Done, IceServerList, InitiateAck, Pong, Reachability, RefreshAck, Refused, RegisterAck,
-    Registered, Said,
+    CallAck, CallAnswered, Done, FreshIceServers, IceServersAck, InitiateAck, Pong, Reachability, RefreshAck, Refused,
+    RegisterAck, Registered, Said,
 };
+pub use catalogue::{ALWAYS, Describe, Request, Told, requests, told};
 pub use client_event::{
     Bounds, CallDetails, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable,
     UndecodableKind, decode,

@@ -14,6 +14,7 @@ mod connection;
 mod counts;
 mod disabled;
 mod dispatcher;
+mod dry_run;
 mod fcm;
 mod lane;
 mod message;

@@ -21,5 +21,5 @@ mod token_expiry;
 mod transports;
 mod wire;
 
-pub use engine::Engine;
-pub use hub::{Hub, SocketSettings};
+pub use engine::{Engine, MAX_ATTACHMENTS};
+pub use hub::{Hub, SocketSettings, TooManyConnections};

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
@@ -15,7 +16,7 @@ use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Registry, fmt};
+use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -26,6 +27,25 @@ const FILES_KEPT: usize = 14;
 #[must_use = "logs stop when the guard is dropped"]
 pub struct TelemetryGuard {
     _writers: Vec<WorkerGuard>,
+    level: LogLevel,
+}
+
+impl TelemetryGuard {
+    /// How detailed the logs are.
+    pub fn level(&self) -> LogLevel {
+        self.level.clone()
+    }
+}
+
+/// How detailed the logs are, which may change while the program runs.
+#[derive(Clone)]
+pub struct LogLevel(Arc<dyn Fn(Level) + Send + Sync>);
+
+impl LogLevel {
+    /// From here on this is the most detailed level that is logged.
+    pub fn set(&self, level: Level) {
+        (self.0)(level);
+    }
 }
 
 /// Why logging could not be set up.
@@ -78,8 +98,11 @@ fn subscriber(
             layers.push(json_lines(queued(writer, guard), most_detailed));
         }
     }
-    let subscriber = Registry::default().with(layers.with_filter(targets(config.level)));
-    Ok((subscriber, TelemetryGuard { _writers: writers }))
+    let (filter, handle) = reload::Layer::new(targets(config.level));
+    let subscriber = Registry::default().with(layers.with_filter(filter));
+    // Fails only once the subscriber is gone, and with it all logs.
+    let level = LogLevel(Arc::new(move |level| drop(handle.reload(targets(level)))));
+    Ok((subscriber, TelemetryGuard { _writers: writers, level }))
 }
 
 /// This program up to `level`, all others up to WARN at most.
@@ -161,6 +184,29 @@ mod tests {
         assert_eq!(lines(Level::INFO), 3);
         assert_eq!(lines(Level::DEBUG), 4);
         assert_eq!(lines(Level::TRACE), 4);
+    }
+
+    #[test]
+    fn another_level_counts_from_then_on() {
+        let console = Console::default();
+        let (subscriber, guard) = subscriber(&config(Level::INFO, LogFormat::Text), console.clone(), false).unwrap();
+        let level = guard.level();
+        tracing::subscriber::with_default(subscriber, || {
+            let log = || {
+                tracing::debug!("of this program");
+                tracing::info!(target: "engineioxide::socket", "of another one");
+            };
+            log();
+            level.set(Level::DEBUG);
+            log();
+            level.set(Level::INFO);
+            log();
+        });
+        drop(guard);
+        let bytes = console.0.lock().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("of this program"), "{text}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod recorder;
 mod verdict;
 mod words;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Ending, Milestone, Turn};
@@ -26,7 +27,8 @@ pub const ENTRIES_MAX: usize = 200;
 pub const DEVICES_MAX: usize = 16;
 
 /// Something that happened, where and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TimelineEntry")]
 pub struct Entry {
     /// When, in ms since the epoch, by the clock of the backplane.
     pub at: u64,
@@ -38,7 +40,8 @@ pub struct Entry {
 }
 
 /// A device of a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TimelineParty")]
 pub struct Who {
     /// The person.
     pub user: String,
@@ -54,8 +57,9 @@ impl Who {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[schemars(rename = "TimelineEvent")]
 pub enum What {
     /// The call has begun.
     Begun {
@@ -176,8 +180,9 @@ pub enum What {
 }
 
 /// What was known of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "TimelineDevice")]
 pub struct Known {
     /// Its id.
     pub device: String,
@@ -237,8 +242,9 @@ impl Entry {
 }
 
 /// The timeline of one call, as it is handed out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Timeline")]
 pub struct Account {
     /// The call.
     pub call_id: String,

@@ -5,17 +5,22 @@
 //! exchanged for another one, it is the TURN server that has to know both. Who may have credentials is for the rooms to decide
 //! that hand them out.
 
+mod examination;
+mod message;
+mod url;
+mod wire;
+
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use parking_lot::RwLock;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha1::{Digest, Sha1};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{IceConfig, TurnCredentials};
@@ -27,22 +32,23 @@ pub const ANONYMOUS: &str = "anonymous";
 /// ten digits and a colon stand before it. (Measured with Chromium, coturn 4.6.1.)
 const SPELLED_BYTES_MAX: usize = 509 - 11;
 
-/// How often the file of the secret is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// One entry of `iceServers`, as `RTCPeerConnection` takes it. Not `Debug`: it holds a credential.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct IceServer {
     urls: Urls,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     credential: Option<String>,
 }
 
 /// A string where there is one URL, as the reference server had it, an array where there are several.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 enum Urls {
     One(String),
     Several(Vec<String>),
@@ -55,7 +61,7 @@ pub struct Region(Option<usize>);
 /// Hands out ICE servers.
 pub struct IceServers {
     config: IceConfig,
-    /// What signs: the secret of the configuration until its file holds another one.
+    /// What signs: the secret of the configuration, as it is at present.
     secret: RwLock<Option<SecretString>>,
     rotated: Notify,
     clock: Clock,
@@ -65,7 +71,7 @@ impl IceServers {
     /// The configured servers.
     pub fn new(config: &IceConfig, clock: Clock) -> Self {
         let secret = match &config.turn {
-            TurnCredentials::Secret { secret, .. } => Some(secret.clone()),
+            TurnCredentials::Secret(secret) => Some(secret.clone()),
             TurnCredentials::None | TurnCredentials::Static { .. } => None,
         };
         Self { config: config.clone(), secret: RwLock::new(secret), rotated: Notify::new(), clock }
@@ -91,13 +97,7 @@ impl IceServers {
             [url] => Urls::One(url.clone()),
             urls => Urls::Several(urls.to_vec()),
         };
-        let (username, credential) = match &self.config.turn {
-            TurnCredentials::None => return servers,
-            TurnCredentials::Static { username, credential } => {
-                (username.clone(), credential.expose_secret().to_owned())
-            }
-            TurnCredentials::Secret { .. } => self.time_limited(user),
-        };
+        let Some((username, credential)) = self.credentials(user) else { return servers };
         servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
         servers
     }
@@ -120,7 +120,7 @@ impl IceServers {
     /// How long after credentials were handed out a device in a call gets fresh ones: a quarter of their life is left then for a
     /// device that is out of reach for a moment. `None` where credentials do not expire, or there are none.
     pub fn renew_after(&self) -> Option<Duration> {
-        let expire = matches!(self.config.turn, TurnCredentials::Secret { .. });
+        let expire = matches!(self.config.turn, TurnCredentials::Secret(_));
         (expire && self.has_turn()).then(|| self.config.turn_ttl * 3 / 4)
     }
 
@@ -129,35 +129,11 @@ impl IceServers {
         self.rotated.notified().await;
     }
 
-    /// Looks at the file of the secret now and then, if it is in one, until `stop`. While nothing can be read from it the last
-    /// secret goes on signing.
-    pub async fn watch_secret(&self, stop: CancellationToken) {
-        let TurnCredentials::Secret { file: Some(file), .. } = &self.config.turn else { return };
-        let mut failure = None;
-        // Waits for the next look, or for the node to stop.
-        while tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() {
-            let file = file.clone();
-            // A look that panicked or was called off is no look.
-            let Ok(found) = tokio::task::spawn_blocking(move || file.read()).await else { continue };
-            match found {
-                Ok(secret) => {
-                    failure = None;
-                    self.sign_with(secret);
-                }
-                Err(error) if failure.as_ref() != Some(&error) => {
-                    tracing::warn!(%error, "TURN_STATIC_SECRET_FILE gives no secret; the last one goes on signing");
-                    failure = Some(error);
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn sign_with(&self, secret: SecretString) {
+    /// Signs with this secret from here on.
+    pub fn sign_with(&self, secret: &SecretString) {
         let is_same = self.secret.read().as_ref().is_some_and(|old| old.expose_secret() == secret.expose_secret());
         if !is_same {
-            *self.secret.write() = Some(secret);
-            tracing::info!("TURN credentials are signed with the new secret of TURN_STATIC_SECRET_FILE");
+            *self.secret.write() = Some(secret.clone());
             self.rotated.notify_one();
         }
     }
@@ -165,6 +141,17 @@ impl IceServers {
     fn turn_urls(&self, region: Region) -> &[String] {
         let of_region = region.0.and_then(|index| self.config.turn_regions.get(index));
         of_region.map_or(&self.config.turn_urls, |region| &region.urls)
+    }
+
+    /// What `user` shows to the TURN servers.
+    fn credentials(&self, user: &str) -> Option<(String, String)> {
+        match &self.config.turn {
+            TurnCredentials::None => None,
+            TurnCredentials::Static { username, credential } => {
+                Some((username.clone(), credential.expose_secret().to_owned()))
+            }
+            TurnCredentials::Secret(_) => Some(self.time_limited(user)),
+        }
     }
 
     fn time_limited(&self, user: &str) -> (String, String) {
@@ -335,31 +322,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_secret_in_the_file_signs_and_a_file_without_one_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        let write = |text: &str| std::fs::write(&path, text).unwrap();
-        write("before\n");
-        let servers = servers([URL, ("TURN_STATIC_SECRET_FILE", path.to_str().unwrap())]);
+    async fn another_secret_signs_and_is_told_once() {
+        let servers = servers([URL, TURN_SECRET]);
         let credential = || in_region(&servers, "alice", None)[1]["credential"].clone();
         let signed = |secret: &str, username: &Value| STANDARD.encode(hmac_sha1(secret, username.as_str().unwrap()));
         let username = || in_region(&servers, "alice", None)[1]["username"].clone();
-        let stop = CancellationToken::new();
-        let watching = servers.watch_secret(stop.clone());
-        let script = async {
-            assert_eq!(credential(), signed("before", &username()));
-            write("after\nbefore\n");
-            servers.rotation().await;
-            assert_eq!(credential(), signed("after", &username()));
-            write("");
-            let unchanged = tokio::time::timeout(LOOK_EVERY * 3, servers.rotation()).await;
-            assert!(unchanged.is_err());
-            assert_eq!(credential(), signed("after", &username()));
-            write("later");
-            servers.rotation().await;
-            assert_eq!(credential(), signed("later", &username()));
-            stop.cancel();
-        };
-        tokio::join!(watching, script);
+        assert_eq!(credential(), signed("turn-secret", &username()));
+        servers.sign_with(&"after".into());
+        servers.rotation().await;
+        assert_eq!(credential(), signed("after", &username()));
+        servers.sign_with(&"after".into());
+        assert!(tokio::time::timeout(Duration::from_secs(1), servers.rotation()).await.is_err());
     }
 }

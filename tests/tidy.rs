@@ -1,14 +1,16 @@
 //! The house rules that no compiler checks: who may use whom, where the outside world is let in, size, headers, words
-//! that must not stay, and the documents that must say what is true.
+//! that must not stay; and beside it (`documents`) the documents that must say what is true.
 
-use std::collections::BTreeSet;
+#[path = "tidy/documents.rs"]
+mod documents;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who may use whom: each room (`src/<room>.rs` and `src/<room>/`) and the rooms it may name.
 /// `ids` and `clock` are open to all; a room may always name itself.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("main", &["app", "auth", "cli", "config", "lifecycle", "metrics", "telemetry"]),
+    ("main", &["app", "auth", "cli", "config", "doctor", "lifecycle", "metrics", "telemetry"]),
     (
         "app",
         &[
@@ -30,8 +32,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "webhooks",
         ],
     ),
-    ("cli", &["auth", "config", "outbound", "timeline"]),
+    ("cli", &["api_doc", "auth", "config", "outbound", "timeline"]),
     ("config", &["outbound"]),
+    ("doctor", &["auth", "backplane", "config", "finding", "outbound", "push", "turn"]),
+    ("finding", &[]),
+    ("api_doc", &["auth", "config", "http", "protocol", "socket", "turn"]),
     ("ids", &[]),
     ("clock", &[]),
     ("lifecycle", &[]),
@@ -39,13 +44,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("outbound", &[]),
     ("listener", &["config", "lifecycle"]),
     ("telemetry", &["config"]),
-    ("auth", &["config", "outbound"]),
+    ("auth", &["config", "finding", "outbound"]),
     ("call", &[]),
     ("timeline", &["call"]),
     ("protocol", &["call"]),
-    ("backplane", &["call", "config", "metrics", "protocol", "timeline"]),
-    ("push", &["call", "config", "outbound", "timeline"]),
-    ("turn", &["config"]),
+    ("backplane", &["call", "config", "finding", "metrics", "protocol", "timeline"]),
+    ("push", &["call", "config", "finding", "outbound", "timeline"]),
+    ("turn", &["config", "finding"]),
     ("webhooks", &["backplane", "call", "config", "metrics", "outbound"]),
     ("switchboard", &["backplane", "call", "config", "metrics", "protocol", "push", "timeline"]),
     ("socket", &["auth", "call", "config", "lifecycle", "listener", "metrics", "protocol", "switchboard", "turn"]),
@@ -64,11 +69,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken::", &["src/auth", "src/config/push.rs", "src/push"]),
     ("prometheus::", &["src/metrics"]),
     ("reqwest::", &["src/outbound"]),
+    ("rustls::", &["src/config/tls", "src/listener", "src/outbound", "src/turn/wire.rs"]),
+    ("tokio_rustls::", &["src/listener", "src/turn/wire.rs"]),
 ];
 
 /// Rooms that never name a path.
 const NEVER_IN: &[(&str, &[&str])] =
-    &[("serde", &["src/call"]), ("tokio::", &["src/call"]), ("tracing::", &["src/call"])];
+    &[("schemars", &["src/call"]), ("serde", &["src/call"]), ("tokio::", &["src/call"]), ("tracing::", &["src/call"])];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["common", "helpers", "manager", "misc", "util", "utils"];
@@ -271,110 +278,6 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
-fn the_documents_exist_and_name_every_room() {
-    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE"] {
-        assert!(!read(&root().join(name)).trim().is_empty(), "{name} is empty");
-    }
-    let architecture = read(&root().join("ARCHITECTURE.md"));
-    let rooms: BTreeSet<String> =
-        sources(&["src"], ".rs").iter().map(|source| room_of(&source.path).to_owned()).collect();
-    let mut problems = Vec::new();
-    for room in &rooms {
-        let named = architecture.contains(&format!("`{room}`")) || architecture.contains(&format!("{room}.rs"));
-        if !named {
-            problems.push(format!("ARCHITECTURE.md does not name the room `{room}`"));
-        }
-    }
-    for named in paths_in(&architecture) {
-        if !root().join(&named).exists() {
-            problems.push(format!("ARCHITECTURE.md names {named}, which does not exist"));
-        }
-    }
-    expect_none(&problems);
-}
-
-/// All paths below `src`, `tests` and `benches` that a text names.
-fn paths_in(text: &str) -> BTreeSet<String> {
-    let is_path = |c: char| is_name(c) || matches!(c, '/' | '.' | '-');
-    text.split(|c: char| !is_path(c))
-        .map(|word| word.trim_end_matches(['.', '/']))
-        .filter(|word| ["src/", "tests/", "benches/"].iter().any(|folder| word.starts_with(folder)))
-        .map(str::to_owned)
-        .collect()
-}
-
-#[test]
-fn the_readme_lists_every_variable_as_the_server_reads_it() {
-    let readme = read(&root().join("README.md"));
-    let rows = |text: &str| -> BTreeSet<String> {
-        text.lines().filter(|line| variable_of(line).is_some()).map(str::to_owned).collect()
-    };
-    let (written, wanted) = (rows(&readme), rows(&switchboard::config::markdown_table()));
-    assert_eq!(wanted.len(), switchboard::config::variables().len(), "every variable has a row of its own");
-    let mut problems = Vec::new();
-    problems.extend(wanted.difference(&written).map(|row| format!("README.md lacks: {row}")));
-    problems.extend(written.difference(&wanted).map(|row| format!("README.md says what is not so: {row}")));
-    expect_none(&problems);
-}
-
-/// The variable a table row is about: `PORT` of a row that begins so, with a name in capitals in backquotes.
-fn variable_of(row: &str) -> Option<&str> {
-    let name = row.trim().strip_prefix("| `")?.split('`').next()?;
-    let is_variable = name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    is_variable.then_some(name)
-}
-
-#[test]
-fn the_list_of_metrics_is_as_the_server_has_them() {
-    let (written, wanted) = (read(&root().join("docs/metrics.md")), switchboard::metrics::document());
-    assert!(written == wanted, "run `cargo run -q -- metrics-doc > docs/metrics.md`");
-}
-
-#[test]
-fn the_readme_shows_what_stands_beside_as_it_is_tested() {
-    let readme = read(&root().join("README.md"));
-    let shown = [
-        ("haproxy", "proxies/haproxy.cfg"),
-        ("nginx", "proxies/nginx.conf"),
-        ("ini", "turn/turnserver.conf"),
-        ("js", "webhooks/receiver.mjs"),
-    ];
-    for (kind, file) in shown {
-        let text = format!("```{kind}\n{}```\n", read(&root().join("tests/node").join(file)));
-        assert!(readme.contains(&text), "README.md does not show tests/node/{file} as it is");
-    }
-}
-
-#[test]
-fn the_readme_allows_every_command_that_redis_is_given() {
-    let readme = read(&root().join("README.md"));
-    let allowed: BTreeSet<&str> = readme.split([' ', '\n', '|']).filter_map(|word| word.strip_prefix('+')).collect();
-    let mut problems = Vec::new();
-    let all = sources(&["src/backplane/redis"], "");
-    for Source { path, text } in all.iter().filter(|source| !source.path.contains("/tests")) {
-        for call in ["redis.call('", "redis::cmd(\""] {
-            for (at, _) in text.match_indices(call) {
-                let rest = &text[at + call.len()..];
-                let command = rest[..rest.find(|c: char| !is_name(c)).unwrap_or(rest.len())].to_lowercase();
-                if command != "sentinel" && !allowed.contains(command.as_str()) {
-                    problems.push(format!("{path}: the ACL in README.md lacks +{command}"));
-                }
-            }
-        }
-    }
-    expect_none(&problems);
-}
-
-#[test]
-fn the_node_lock_files_name_no_download_address() {
-    for folder in ["tests/node", "clients/typescript"] {
-        let lock = read(&root().join(folder).join("package-lock.json"));
-        let named: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\": \"http")).collect();
-        assert!(named.is_empty(), "{folder}: run `npm install --omit-lockfile-registry-resolved`: {named:?}");
-    }
-}
-
-#[test]
 fn this_test_reads_code_as_it_should() {
     let names = |line| names_after(line, "crate::").collect::<Vec<_>>();
     assert_eq!(names("use crate::call::{Call, Party};"), ["call"]);
@@ -384,9 +287,4 @@ fn this_test_reads_code_as_it_should() {
     let code: Vec<usize> =
         code_lines("a\n// b\n\nc\n#[cfg(test)]\nmod tests {\nuse x;\n}").map(|(number, _)| number).collect();
     assert_eq!(code, [1, 3, 4]);
-    assert_eq!(variable_of("| `CALL_RING_TIMEOUT` | `45000` | ms |"), Some("CALL_RING_TIMEOUT"));
-    assert_eq!(variable_of("| `E301` | payload |"), None);
-    assert_eq!(variable_of("| `register` | x |"), None);
-    let expected: BTreeSet<String> = ["src/call/decide.rs", "tests/it"].map(str::to_owned).into();
-    assert_eq!(paths_in("see `src/call/decide.rs`, and tests/it/."), expected);
 }

@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::http;
 use crate::ids::CallId;
 use crate::lifecycle::{Lifecycle, Readiness};
-use crate::listener::{Answer, Listener, OpenConnections};
-use crate::metrics::{Exposition, Metrics, NotPushed, Queue};
+use crate::listener::{Answer, ConnectionLimit, Listener, OpenConnections, Tls};
+use crate::metrics::{Exposition, Handshake, Metrics, NotPushed, Queue};
 use crate::push::{Dispatcher, Fate, Snapshot};
 use crate::socket::Hub;
 use crate::switchboard::{Line, Switchboard};
@@ -47,11 +47,12 @@ impl Inside {
     ) -> io::Result<Option<Self>> {
         let Some(port) = config.server.metrics_port else { return Ok(None) };
         let address = SocketAddr::new(config.server.host, port);
-        let listener = Listener::bind(address, MAX_CONNECTIONS, clock).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
-        })?;
+        let listener =
+            Listener::bind(address, ConnectionLimit::new(MAX_CONNECTIONS), None, clock).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}, which METRICS_PORT is for: {error}"))
+            })?;
         let timelines = Kept { are_kept: config.timelines.is_some(), switchboard: switchboard.clone() };
-        let site = http::inside(exposition.clone(), readiness.clone()).merge(http::timelines(Arc::new(timelines)));
+        let site = http::inside(exposition.clone(), readiness.clone(), Arc::new(timelines));
         let site = Arc::new(Site(site));
         Ok(Some(Self { address: listener.address()?, listener, site }))
     }
@@ -96,6 +97,7 @@ impl Answer for Site {
 pub(super) struct Watched {
     pub(super) hub: Arc<Hub>,
     pub(super) open_connections: OpenConnections,
+    pub(super) tls: Option<Tls>,
     pub(super) line: Arc<Line>,
     pub(super) switchboard: Arc<Switchboard>,
     pub(super) dispatcher: Option<Arc<Dispatcher>>,
@@ -116,6 +118,9 @@ impl Watched {
         metrics.backplane_up.set_flag(self.readiness.redis().unwrap_or(true));
         metrics.connections.set(self.hub.connected());
         metrics.tcp_connections.set(self.open_connections.count());
+        let (failed, timed_out) = self.tls.as_ref().map(Tls::failures).unwrap_or_default();
+        metrics.tls_failures.raise_to(Handshake::Failed, failed);
+        metrics.tls_failures.raise_to(Handshake::TimedOut, timed_out);
         let (users, devices) = self.line.count();
         metrics.registered_users.set(users);
         metrics.registered_devices.set(devices);

@@ -5,15 +5,18 @@
 //! so that neither kind of token can be taken for the other.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use crate::auth::AuthError;
+use crate::auth::secrets::Rotating;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CallId;
 
@@ -25,7 +28,7 @@ const PURPOSE: &[u8] = b"switchboard: how a call stands";
 /// Makes and checks them.
 #[derive(Clone)]
 pub struct CallTokens {
-    key: Hmac<Sha256>,
+    keys: Arc<RwLock<Rotating<Hmac<Sha256>>>>,
     clock: Clock,
 }
 
@@ -38,14 +41,21 @@ impl fmt::Debug for CallTokens {
 impl CallTokens {
     /// Tokens of all nodes with the same secret.
     pub fn new(secret: &SecretString, clock: Clock) -> Self {
-        let key = keyed(secret.expose_secret().as_bytes()).chain_update(PURPOSE).finalize().into_bytes();
-        Self { key: keyed(&key), clock }
+        Self { keys: Arc::new(RwLock::new(Rotating::new(key_of(secret)))), clock }
+    }
+
+    /// Signs with this secret from here on; the one before is good for a while yet.
+    pub fn rotate(&self, secret: &SecretString) {
+        self.keys.write().rotate(key_of(secret), self.clock.now());
     }
 
     /// A token for a call that rings until then.
     pub fn mint(&self, call: CallId, rings_until: Timestamp) -> String {
         let expiry = rings_until.plus(VALID_AFTER_RINGING).0.div_ceil(1000);
-        format!("{expiry}.{}", URL_SAFE_NO_PAD.encode(self.signing(call, expiry).finalize().into_bytes()))
+        format!(
+            "{expiry}.{}",
+            URL_SAFE_NO_PAD.encode(signing(&self.keys.read().present, call, expiry).finalize().into_bytes())
+        )
     }
 
     /// Whether `token` lets its holder ask about `call`.
@@ -56,13 +66,21 @@ impl CallTokens {
         let (expiry, signature) = token.split_once('.').ok_or(AuthError::Invalid)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| AuthError::Invalid)?;
         let seconds: u64 = expiry.parse().map_err(|_| AuthError::Invalid)?;
-        self.signing(call, seconds).verify_slice(&signature).map_err(|_| AuthError::Invalid)?;
-        if self.clock.now().0 / 1000 < seconds { Ok(()) } else { Err(AuthError::Expired) }
+        let now = self.clock.now();
+        let has_signed = |key: &Hmac<Sha256>| signing(key, call, seconds).verify_slice(&signature).is_ok();
+        if !self.keys.read().good_at(now).any(has_signed) {
+            return Err(AuthError::Invalid);
+        }
+        if now.0 / 1000 < seconds { Ok(()) } else { Err(AuthError::Expired) }
     }
+}
 
-    fn signing(&self, call: CallId, expiry: u64) -> Hmac<Sha256> {
-        self.key.clone().chain_update(format!("{call}.{expiry}"))
-    }
+fn signing(key: &Hmac<Sha256>, call: CallId, expiry: u64) -> Hmac<Sha256> {
+    key.clone().chain_update(format!("{call}.{expiry}"))
+}
+
+fn key_of(secret: &SecretString) -> Hmac<Sha256> {
+    keyed(&keyed(secret.expose_secret().as_bytes()).chain_update(PURPOSE).finalize().into_bytes())
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
@@ -88,6 +106,10 @@ mod tests {
         for forged in [stretched.as_str(), "", ".", "1700000105.", "x.y", &token[..token.len() - 1]] {
             assert_eq!(tokens.check(call, forged), Err(AuthError::Invalid), "{forged}");
         }
+        tokens.rotate(&"another".into());
+        assert_eq!(tokens.check(call, &token), Ok(()), "the secret before is good for a while");
+        let fresh = tokens.mint(call, clock.now().plus(Duration::from_secs(45)));
+        assert_eq!(CallTokens::new(&"another".into(), clock).check(call, &fresh), Ok(()));
         tokio::time::advance(Duration::from_secs(104)).await;
         assert_eq!(tokens.check(call, &token), Ok(()));
         tokio::time::advance(Duration::from_secs(1)).await;

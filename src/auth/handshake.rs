@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use schemars::{Schema, json_schema};
 use serde_json::Value;
+
+use crate::auth::MAX_TOKEN_BYTES;
 
 /// The token of a handshake. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +47,21 @@ pub fn token_from_handshake(auth: Option<&Value>, query: Option<&str>) -> Handsh
         Some((_, token)) if !token.is_empty() => HandshakeToken::Token(token.into_owned()),
         Some(_) | None => HandshakeToken::Missing,
     }
+}
+
+/// The `auth` object as it should be, as JSON Schema.
+pub fn handshake_schema() -> Schema {
+    json_schema!({
+        "description": "The `auth` of the handshake.",
+        "type": ["object", "null"],
+        "properties": {
+            "token": {
+                "description": "A JWT that names the user. If it is empty, null or left out, the query parameter `token` is taken.",
+                "type": ["string", "null"],
+                "maxLength": MAX_TOKEN_BYTES,
+            },
+        },
+    })
 }
 
 #[cfg(test)]

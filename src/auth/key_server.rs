@@ -1,12 +1,12 @@
 //! The one request this room makes: fetches the key set of an identity provider, bounded in time and size.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::Algorithm;
 use url::Url;
 
 use crate::auth::keys::{KeySet, KeySetError};
-use crate::outbound::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use crate::outbound::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HeaderMap, HeaderName, HeaderValue};
 use crate::outbound::{Client, Failure, Manner, StatusCode};
 
 /// Largest key set, in bytes: those of providers have some thousand.
@@ -17,6 +17,15 @@ pub(super) struct KeyServer {
     client: Client,
     url: Url,
     allowed: Vec<Algorithm>,
+}
+
+/// What was fetched.
+pub(super) struct Dated {
+    pub(super) keys: KeySet,
+    /// For how long they are good, if the server says so.
+    pub(super) lifetime: Option<Duration>,
+    /// When it answered, by its own clock.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// Why there are no keys. Says nothing of what was sent.
@@ -56,6 +65,14 @@ impl KeyServer {
     /// # Errors
     /// Why there are none.
     pub(super) async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
+        self.fetch_dated().await.map(|Dated { keys, lifetime, .. }| (keys, lifetime))
+    }
+
+    /// The same, with what the server says the time is.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn fetch_dated(&self) -> Result<Dated, FetchError> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let answer = self.client.get(self.url.clone(), headers, BYTES_MAX).await?;
         if answer.status.is_redirection() {
@@ -65,7 +82,8 @@ impl KeyServer {
             return Err(FetchError::Status(answer.status));
         }
         let body = answer.body.ok_or(FetchError::TooLarge)?;
-        Ok((KeySet::parse(&body, &self.allowed)?, lifetime(&answer.headers)))
+        let date = answer.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        Ok(Dated { keys: KeySet::parse(&body, &self.allowed)?, lifetime: lifetime(&answer.headers), date })
     }
 }
 

@@ -150,6 +150,12 @@ impl KeySet {
         self.0.len()
     }
 
+    /// By which of `allowed` something may be signed so that one of these keys verifies it.
+    pub(super) fn algorithms(&self, allowed: &[Algorithm]) -> Vec<Algorithm> {
+        let fits = |algorithm: &&Algorithm| self.0.iter().any(|(_, key)| key.fits(**algorithm));
+        allowed.iter().filter(fits).copied().collect()
+    }
+
     /// Whether both have keys of the same names, in the same order.
     pub(super) fn has_names_of(&self, other: &Self) -> bool {
         self.0.iter().map(|(name, _)| name).eq(other.0.iter().map(|(name, _)| name))

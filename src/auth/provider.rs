@@ -55,6 +55,11 @@ impl Provider {
         Self { server, clock, known: watch::Sender::default(), asked: Notify::new() }
     }
 
+    /// Where the keys are.
+    pub(super) fn server(&self) -> &KeyServer {
+        &self.server
+    }
+
     /// Whether any keys are known.
     pub(super) fn has_keys(&self) -> bool {
         self.known.borrow().times > 0

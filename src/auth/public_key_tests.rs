@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
 use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{EncodingKey, encode};
 use serde_json::json;
 use tempfile::NamedTempFile;
 

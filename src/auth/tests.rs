@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
+use jsonwebtoken::{EncodingKey, encode};
 use serde_json::json;
 
 use super::*;

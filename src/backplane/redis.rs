@@ -17,6 +17,7 @@ mod checks;
 mod connection;
 mod deadlines;
 mod directory;
+mod examination;
 mod feed;
 mod keys;
 mod lines;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::backplane::{FeedBounds, Receiver, TimelineBounds};
@@ -42,6 +44,8 @@ use crate::clock::{Clock, Correction};
 use crate::config::RedisConfig;
 use crate::ids::NodeId;
 use crate::metrics::Metrics;
+
+pub use examination::examine;
 
 use cache::Cache;
 use channels::Wanted;
@@ -72,7 +76,8 @@ pub struct Retention {
 
 /// One node's part of the backplane.
 pub struct Redis {
-    config: RedisConfig,
+    /// Who the node is to Redis may change; the rest stays.
+    config: RwLock<RedisConfig>,
     retention: Retention,
     keys: Keys,
     node: NodeId,
@@ -109,7 +114,7 @@ impl Redis {
             scripts: Scripts::new(&keys, &retention),
             keys,
             link: Link::new(config.timeout),
-            config,
+            config: RwLock::new(config),
             retention,
             nodes: Nodes::new(&node),
             node,
@@ -128,6 +133,14 @@ impl Redis {
     /// What this node is called in Redis.
     pub fn node(&self) -> &NodeId {
         &self.node
+    }
+
+    /// Shows the user and the password of `config`, which is otherwise the same, with every connection that is made from here on.
+    pub fn set_credentials(&self, config: &RedisConfig) {
+        *self.config.write() = config.clone();
+        if let Some(connection) = self.link.current() {
+            connection.set_credentials(address::credentials(config));
+        }
     }
 
     /// Whether Redis can be reached.

@@ -98,7 +98,14 @@ impl Call {
 impl Over {
     /// The documented word for how the call ended.
     pub fn word(&self) -> &'static str {
-        match self.outcome {
+        self.outcome.word()
+    }
+}
+
+impl Outcome {
+    /// The word for it on the wire.
+    pub fn word(&self) -> &'static str {
+        match self {
             Outcome::Rejected => "rejected",
             Outcome::TimedOut => "timeout",
             Outcome::Ended(_) => "ended",

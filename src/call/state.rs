@@ -166,6 +166,23 @@ impl Call {
         }
     }
 
+    /// Until when it rings; `None` if it does not, or has done so for as long as it may.
+    pub fn rings_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.state {
+            State::Ringing(ringing) if now < ringing.until => Some(ringing.until),
+            State::Ringing(_) | State::Accepted(_) | State::Over(_) => None,
+        }
+    }
+
+    /// When it stopped ringing; `None` if it still does.
+    pub fn stopped_ringing_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Ringing(_) => None,
+            State::Accepted(accepted) => Some(accepted.at),
+            State::Over(over) => Some(over.accepted_at.unwrap_or(over.at)),
+        }
+    }
+
     /// Whether it has rung, or lasted, as long as it may, whoever is away.
     pub fn has_run_out(&self, now: Timestamp) -> bool {
         match &self.state {

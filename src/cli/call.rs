@@ -65,13 +65,12 @@ pub fn call(node: &Url, id: CallId, as_json: bool) -> Result<String, CallError> 
 }
 
 async fn ask(node: &Url, id: CallId) -> Result<(u16, Vec<u8>), CallError> {
-    let no_timeline = || CallError::NoTimeline(node.clone());
-    let url = format!("{}/calls/{id}/timeline", node.as_str().trim_end_matches('/'));
-    let url = Url::parse(&url).map_err(|_| no_timeline())?;
-    let client = Client::new(node, Manner::RarelyInside);
-    let answer = client.get(url, HeaderMap::new(), BYTES_MAX).await;
+    let nowhere = || CallError::NoTimeline(node.clone());
+    let url =
+        Url::parse(&format!("{}/calls/{id}/timeline", node.as_str().trim_end_matches('/'))).map_err(|_| nowhere())?;
+    let answer = Client::new(node, Manner::Inside).get(url, HeaderMap::new(), BYTES_MAX).await;
     let answer = answer.map_err(|failure| CallError::Unreachable(node.clone(), failure.reason()))?;
-    Ok((answer.status.as_u16(), answer.body.ok_or_else(no_timeline)?))
+    Ok((answer.status.as_u16(), answer.body.ok_or_else(nowhere)?))
 }
 
 /// A text without what a terminal would obey, whoever has answered.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::secret_files::file_variable;
 use super::variables::{Variable, variables};
 
 /// Every variable with its default, for the end of `--help`.
@@ -14,10 +15,11 @@ pub fn help() -> String {
         let plain = variable.about.replace('`', "");
         let _ = write!(
             text,
-            "\n    {} [default: {}]\n        {plain}. Wants {}.",
+            "\n    {} [default: {}]\n        {plain}. Wants {}{}.",
             variable.name,
             variable.fallback.to_string().replace('`', ""),
             variable.kind.wants(),
+            in_a_file(variable, ""),
         );
     });
     text
@@ -39,9 +41,17 @@ pub fn markdown_table() -> String {
             Some(value) => format!("`{value}`"),
             None => variable.fallback.to_string(),
         };
-        let _ = writeln!(text, "| `{}` | {default} | {} | {} |", variable.name, variable.kind.wants(), variable.about);
+        let (wants, in_a_file) = (variable.kind.wants(), in_a_file(variable, "`"));
+        let _ = writeln!(text, "| `{}` | {default} | {wants}{in_a_file} | {} |", variable.name, variable.about);
     });
     text
+}
+
+/// How else a secret may be given; its variable stands between two of `quote`.
+fn in_a_file(variable: &Variable, quote: &str) -> String {
+    let by_file =
+        file_variable(variable.name).map(|name| format!(", or {quote}{name}{quote} names a file that holds it"));
+    by_file.unwrap_or_default()
 }
 
 /// Visits every variable; `true` with the first of each section.
@@ -66,6 +76,8 @@ mod tests {
             assert!(table.contains(&format!("| `{}` | ", variable.name)));
         }
         assert!(table.contains("| `PORT` | `3000` | a port number from 0 to 65535 |"));
+        assert!(table.contains("| a secret text, or `JWT_SECRET_FILE` names a file that holds it |"));
+        assert!(help.contains("Wants a secret text, or JWT_SECRET_FILE names a file that holds it."));
         assert!(table.contains("\n\n#### Calls\n\n| Variable |"));
         assert!(help.contains("\n\n  Calls\n    CALL_RING_TIMEOUT [default: 45000]\n"));
     }

@@ -3,16 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
-use secrecy::SecretString;
+use std::path::Path;
 
 /// Longest file, in bytes: some keys or secrets, with remarks.
 const BYTES_MAX: u64 = 65_536;
 
 /// A file does not hold what it is named for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FileError {
+pub(super) enum FileError {
     /// The operating system says no.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -27,20 +25,14 @@ pub enum FileError {
     Empty,
 }
 
-/// A file that holds a secret.
-#[derive(Clone, Debug)]
-pub struct SecretFile(pub PathBuf);
-
-impl SecretFile {
-    /// The secret: the first line that is not blank, without the blanks around it. Blocks.
-    ///
-    /// # Errors
-    /// [`FileError`].
-    pub fn read(&self) -> Result<SecretString, FileError> {
-        let text = text_of(&self.0)?;
-        let secret = text.lines().map(str::trim).find(|line| !line.is_empty()).ok_or(FileError::Empty)?;
-        Ok(secret.into())
-    }
+/// The secret in a file: its text without the blanks and line ends around it. Blocks.
+///
+/// # Errors
+/// [`FileError`].
+pub(super) fn secret_of(path: impl AsRef<Path>) -> Result<String, FileError> {
+    let text = text_of(path)?;
+    let secret = text.trim();
+    if secret.is_empty() { Err(FileError::Empty) } else { Ok(secret.to_owned()) }
 }
 
 /// The text of a file. Blocks.

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::problem::shortened;
 use super::reader::{Reader, comma_list};
-use super::{IceConfig, SecretFile, TurnCredentials, TurnRegion};
+use super::{IceConfig, TurnCredentials, TurnRegion};
 
 /// Longest name of a region, in characters.
 const REGION_CHARS_MAX: usize = 32;
@@ -104,7 +104,7 @@ fn region(item: &str) -> Result<TurnRegion, String> {
 }
 
 fn credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentials {
-    const PARTS: [&str; 4] = ["TURN_USERNAME", "TURN_CREDENTIAL", "TURN_STATIC_SECRET", "TURN_STATIC_SECRET_FILE"];
+    const PARTS: [&str; 3] = ["TURN_USERNAME", "TURN_CREDENTIAL", "TURN_STATIC_SECRET"];
     let any = PARTS.iter().any(|name| reader.is_given(name));
     match (reader.is_given("TURN_SERVER_URL"), any) {
         (true, false) => warnings.push(
@@ -121,8 +121,7 @@ fn credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentia
         }
         (true, true) | (false, false) => {}
     }
-    let [username, credential, ..] = PARTS.map(|name| reader.text(name));
-    let secret = secret(reader);
+    let [username, credential, secret] = PARTS.map(|name| reader.text(name));
     if secret.is_some() && username.is_some() && credential.is_some() {
         warnings.push("TURN_USERNAME and TURN_CREDENTIAL are ignored beside TURN_STATIC_SECRET".into());
     }
@@ -135,30 +134,15 @@ fn credentials(reader: &mut Reader, warnings: &mut Vec<String>) -> TurnCredentia
             reader.conflict("TURN_CREDENTIAL", "is set without TURN_USERNAME");
             TurnCredentials::None
         }
-        (_, _, Some(secret)) => secret,
+        (_, _, Some(secret)) => TurnCredentials::Secret(first_line(&secret).into()),
         (Some(username), Some(credential), None) => TurnCredentials::Static { username, credential: credential.into() },
         (None, None, None) => TurnCredentials::None,
     }
 }
 
-/// The secret that signs, where it is given or in a file.
-fn secret(reader: &mut Reader) -> Option<TurnCredentials> {
-    const FILE: &str = "TURN_STATIC_SECRET_FILE";
-    let given = reader.text("TURN_STATIC_SECRET");
-    let Some(file) = reader.text(FILE).map(|path| SecretFile(path.into())) else {
-        return given.map(|secret| TurnCredentials::Secret { secret: secret.into(), file: None });
-    };
-    if given.is_some() {
-        reader.conflict(FILE, "is set beside TURN_STATIC_SECRET; only one of them may hold the secret");
-        return None;
-    }
-    match file.read() {
-        Ok(secret) => Some(TurnCredentials::Secret { secret, file: Some(file) }),
-        Err(error) => {
-            reader.conflict(FILE, error.to_string());
-            None
-        }
-    }
+/// The settings of a TURN server are lines: what stands below the first one in a file is a remark, such as the secret before.
+fn first_line(secret: &str) -> &str {
+    secret.lines().next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! Only names that begin like ours and are two keystrokes or fewer from one of them are reported. Orchestrators
 //! inject variables of their own (`TURN_PORT_3478_TCP`), and a name far from all of ours is none of our business.
 
+use super::secret_files::file_variables;
 use super::variables::variables;
 
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 14] = [
     "CALL_",
     "SOCKET_",
     "TURN_",
@@ -18,6 +19,7 @@ const PREFIXES: [&str; 13] = [
     "FCM_",
     "REDIS_",
     "METRICS_",
+    "TLS_",
     "WEBHOOK_",
 ];
 const MOST_EDITS: usize = 2;
@@ -27,10 +29,9 @@ pub(super) fn meant_by(name: &str) -> Option<&'static str> {
     if !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return None;
     }
-    let (known, distance) = variables()
-        .iter()
-        .map(|variable| (variable.name, edit_distance(name, variable.name)))
-        .min_by_key(|(_, distance)| *distance)?;
+    let known = variables().iter().map(|variable| variable.name).chain(file_variables());
+    let (known, distance) =
+        known.map(|known| (known, edit_distance(name, known))).min_by_key(|(_, distance)| *distance)?;
     (1..=MOST_EDITS).contains(&distance).then_some(known)
 }
 
@@ -67,6 +68,8 @@ mod tests {
         assert_eq!(meant_by("TURN_SERVERURL"), Some("TURN_SERVER_URL"));
         assert_eq!(meant_by("REDIS_PASWORD"), Some("REDIS_PASSWORD"));
         assert_eq!(meant_by("JWT_AUDIENC"), Some("JWT_AUDIENCE"));
+        assert_eq!(meant_by("JWT_SECRT_FILE"), Some("JWT_SECRET_FILE"));
+        assert_eq!(meant_by("TLS_CRT"), Some("TLS_CERT"));
         let strangers = [
             "CALL_TTL",
             "TURN_PORT",

@@ -2,18 +2,22 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use tracing::Level;
 
 use super::auth::auth_config;
+use super::changes::Origin;
 use super::ice::ice_config;
 use super::near_miss;
 use super::problem::{ConfigErrors, Problem};
 use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
+use super::source::NAMED_BY;
+use super::tls::{TlsIdentity, tls_identity};
 use super::variables::{Section, variables};
 use super::webhooks::webhook_config;
 use super::{
@@ -26,22 +30,24 @@ use super::{
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const EMBEDDED_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The configuration that `vars` describe.
+/// The configuration that `vars` describe. Where a file of a secret, or of a certificate, gives nothing, that of `kept` counts.
 ///
 /// # Errors
 /// Every problem found.
-pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigErrors> {
-    vars.retain(|(name, value)| !is_injected(name, value));
-    let mut reader = Reader::new(vars);
+pub(super) fn config(vars: Arc<Vec<(String, String)>>, kept: Option<&Config>) -> Result<Config, ConfigErrors> {
+    let set = vars.iter().filter(|(name, value)| !is_injected(name, value)).cloned();
+    let mut reader = Reader::new(set, kept.map(|kept| kept.origin.kept()).as_ref());
     let mut warnings = Vec::new();
     let mode = match reader.choice("NODE_ENV") {
         Some("production") => Mode::Production,
         _ => Mode::Development,
     };
     let backplane = backplane(&mut reader, mode, &mut warnings);
+    let (tls, stale_tls) = tls_identity(&mut reader, kept.and_then(|kept| kept.server.tls.as_ref()), &mut warnings);
+    let origin = origin_of(vars, &mut reader, stale_tls);
     let config = Config {
         mode,
-        server: server(&mut reader, &backplane),
+        server: server(&mut reader, &backplane, tls),
         backplane,
         auth: auth_config(&mut reader, mode, &mut warnings),
         push: push_config(&mut reader, mode, &mut warnings),
@@ -55,6 +61,7 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
         timelines: timelines(&mut reader),
         warnings,
         settings: reader.settings(),
+        origin,
     };
     let misspelt: Vec<_> = reader
         .names()
@@ -67,13 +74,22 @@ pub(super) fn config(mut vars: Vec<(String, String)>) -> Result<Config, ConfigEr
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.problems)) }
 }
 
+fn origin_of(vars: Arc<Vec<(String, String)>>, reader: &mut Reader, stale_tls: Option<(&str, String)>) -> Origin {
+    let named = [NAMED_BY, "TLS_CERT", "TLS_KEY"].map(|name| reader.text(name).map(PathBuf::from));
+    let files = reader.secret_files();
+    let mut stale = files.stale.clone();
+    stale.extend(stale_tls.map(|(name, text)| Problem::conflict(name, text)));
+    let watched = files.paths().cloned().chain(named.into_iter().flatten());
+    Origin::new(vars, reader.given().clone(), watched, stale)
+}
+
 /// Whether it was not the operator who set the variable: for a service called redis or metrics, Kubernetes sets `REDIS_PORT` or
 /// `METRICS_PORT` to a URL of its own.
 fn is_injected(name: &str, value: &str) -> bool {
     name.ends_with("_PORT") && value.trim_start().starts_with("tcp://")
 }
 
-fn server(reader: &mut Reader, backplane: &BackplaneConfig) -> ServerConfig {
+fn server(reader: &mut Reader, backplane: &BackplaneConfig, tls: Option<TlsIdentity>) -> ServerConfig {
     let drain_timeout = match backplane {
         BackplaneConfig::Embedded => EMBEDDED_DRAIN_TIMEOUT,
         BackplaneConfig::Redis(_) => DRAIN_TIMEOUT,
@@ -86,6 +102,7 @@ fn server(reader: &mut Reader, backplane: &BackplaneConfig) -> ServerConfig {
             })
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         port: reader.number("PORT"),
+        tls,
         metrics_port: reader.parsed("METRICS_PORT", |text, _| port_or_off(text)).flatten(),
         metrics_public: reader.flag("METRICS_PUBLIC"),
         cors_origin: reader.parsed("CORS_ORIGIN", |text, _| cors_origin(text)).unwrap_or(CorsOrigin::Any),

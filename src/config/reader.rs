@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::problem::Problem;
+use super::secret_files::{Kept, SecretFiles};
 use super::variables::{Fallback, Kind, Variable, variables};
 use super::{Setting, parse_lifetime};
 
@@ -12,15 +13,28 @@ use super::{Setting, parse_lifetime};
 /// A malformed value is noted and its default read in its place, so that reading goes on and finds the rest.
 pub(super) struct Reader {
     given: BTreeMap<String, String>,
+    secret_files: SecretFiles,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Reader {
-    /// Of two variables with one name the later counts; blank ones are as good as unset.
-    pub(super) fn new(vars: Vec<(String, String)>) -> Self {
+    /// Of two variables with one name the later counts; blank ones are as good as unset. Secrets that stand in files are read from there.
+    pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>, kept: Option<&Kept>) -> Self {
         let mut given: BTreeMap<_, _> = vars.into_iter().collect();
         given.retain(|_, value| !value.trim().is_empty());
-        Self { given, problems: Vec::new() }
+        let mut problems = Vec::new();
+        let secret_files = SecretFiles::read(&mut given, kept, &mut problems);
+        Self { given, secret_files, problems }
+    }
+
+    /// The secrets that stand in files, and those files.
+    pub(super) fn secret_files(&self) -> &SecretFiles {
+        &self.secret_files
+    }
+
+    /// The variables that were given, those with a secret included.
+    pub(super) fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
     }
 
     /// The names of all variables that were given, ours or not.
@@ -35,7 +49,7 @@ impl Reader {
 
     /// Notes a problem that is not about the form of one value.
     pub(super) fn conflict(&mut self, name: &str, text: impl Into<String>) {
-        self.problems.push(Problem::conflict(name, text));
+        self.problems.push(Problem::conflict(self.secret_files.spelled(name), text));
     }
 
     /// What `parse` makes of the value or its default; `None` if there is neither.
@@ -158,7 +172,7 @@ mod tests {
     use super::*;
 
     fn reader(vars: &[(&str, &str)]) -> Reader {
-        Reader::new(vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        Reader::new(vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())), None)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use secrecy::SecretString;
 use tracing::Level;
 
-use super::file::SecretFile;
+use super::tls::TlsIdentity;
 
 /// What kind of place the server runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub host: IpAddr,
     /// The port; 0 lets the operating system choose.
     pub port: u16,
+    /// What encrypts the port; nothing if `None`.
+    pub tls: Option<TlsIdentity>,
     /// The port for metrics and probes; 0 lets the operating system choose, `None` does without.
     pub metrics_port: Option<u16>,
     /// Whether the public port has the metrics too.
@@ -114,7 +116,7 @@ pub enum RedisServers {
 }
 
 /// Who is trusted to be Redis, and what shows to Redis who is calling.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisTls {
     /// PEM file of the authorities that are trusted; the system's if `None`.
     pub ca: Option<PathBuf>,
@@ -151,13 +153,8 @@ pub enum TurnCredentials {
         /// The password.
         credential: SecretString,
     },
-    /// Time-limited credentials derived from a secret shared with the TURN servers.
-    Secret {
-        /// The secret, as it was at the start.
-        secret: SecretString,
-        /// Where it is read from again, if it is in a file.
-        file: Option<SecretFile>,
-    },
+    /// Time-limited credentials derived from this secret, which is shared with the TURN servers.
+    Secret(SecretString),
 }
 
 /// The TURN servers of one region.

@@ -1,31 +1,51 @@
-//! The only reader of the process environment and of the `.env` file.
+//! The only reader of the process environment and of the file of settings.
 
 use std::io;
+use std::path::Path;
 
+use super::file::text_of;
 use super::problem::{ConfigErrors, Problem};
 
+/// The variable that names the file. It counts in the environment only.
+pub(super) const NAMED_BY: &str = "CONFIG_FILE";
+/// The file that is read where none is named, if it is there.
 const FILE: &str = ".env";
 
-/// The variables of the `.env` file of the working directory, if there is one, then those of the environment.
+/// The variables of the file of settings, then those of the environment.
 ///
 /// # Errors
 /// Every line of the file that cannot be read; the text of a line is not repeated, it may hold a secret.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn read() -> Result<Vec<(String, String)>, ConfigErrors> {
-    let mut vars = match std::fs::read_to_string(FILE) {
-        Ok(text) => parse(&text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(ConfigErrors(vec![Problem::conflict(FILE, error.to_string())])),
+    let environment = environment();
+    let named = environment.iter().find(|(name, value)| name == NAMED_BY && !value.trim().is_empty());
+    let mut vars = match named {
+        Some((_, path)) => file(path.trim(), NAMED_BY)?,
+        None if is_missing(FILE) => Vec::new(),
+        None => file(FILE, FILE)?,
     };
-    vars.extend(
-        std::env::vars_os()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())),
-    );
+    vars.retain(|(name, _)| name != NAMED_BY);
+    vars.extend(environment);
     Ok(vars)
 }
 
-fn parse(text: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
-    collect(dotenvy::from_read_iter(quoted(text).as_bytes()))
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn is_missing(path: &str) -> bool {
+    Path::new(path).metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The variables of the file at `path`; problems go by the name `shown`.
+fn file(path: &str, shown: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
+    let text = text_of(path).map_err(|error| ConfigErrors(vec![Problem::conflict(shown, error.to_string())]))?;
+    parse(&text, shown)
+}
+
+fn parse(text: &str, shown: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
+    collect(dotenvy::from_read_iter(quoted(text).as_bytes()), shown)
 }
 
 /// The file with its bare values in quotes, so that they mean what they meant to the Node.js server that the file may have been
@@ -59,6 +79,7 @@ fn quoted(text: &str) -> String {
 
 fn collect(
     lines: impl Iterator<Item = dotenvy::Result<(String, String)>>,
+    shown: &str,
 ) -> Result<Vec<(String, String)>, ConfigErrors> {
     let (mut vars, mut problems) = (Vec::new(), Vec::new());
     for line in lines {
@@ -66,7 +87,7 @@ fn collect(
             Ok(var) => vars.push(var),
             Err(error) => {
                 let before = vars.last().map(|(name, _): &(String, String)| name.as_str());
-                problems.push(problem(&error, before));
+                problems.push(problem(&error, before, shown));
                 // A file that cannot be read fails again for ever; a bad line does not.
                 if matches!(error, dotenvy::Error::Io(_)) {
                     break;
@@ -78,14 +99,14 @@ fn collect(
 }
 
 /// `before` is the variable read last. The error itself may hold a piece of a secret.
-fn problem(error: &dotenvy::Error, before: Option<&str>) -> Problem {
+fn problem(error: &dotenvy::Error, before: Option<&str>, shown: &str) -> Problem {
     match error {
         dotenvy::Error::LineParse(..) => {
             let place = before.map_or("first setting".into(), |name| format!("setting after {name}"));
-            Problem::conflict(FILE, format!("cannot read the {place}; it is not NAME=value"))
+            Problem::conflict(shown, format!("cannot read the {place}; it is not NAME=value"))
         }
-        dotenvy::Error::Io(error) => Problem::conflict(FILE, error.to_string()),
-        _ => Problem::conflict(FILE, "cannot be read"),
+        dotenvy::Error::Io(error) => Problem::conflict(shown, error.to_string()),
+        _ => Problem::conflict(shown, "cannot be read"),
     }
 }
 
@@ -95,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_file_gives_its_variables_in_order() {
-        let vars = parse("# Server\nPORT=4000\n\nJWT_SECRET='a b'\n").unwrap();
+        let vars = parse("# Server\nPORT=4000\n\nJWT_SECRET='a b'\n", FILE).unwrap();
         assert_eq!(vars, [("PORT".into(), "4000".into()), ("JWT_SECRET".into(), "a b".into())]);
     }
 
@@ -103,7 +124,7 @@ mod tests {
     fn bare_values_are_read_as_the_node_server_read_them() {
         let text = "CORS_ORIGIN=https://a.example, https://b.example # both\nJWT_SECRET=a$b c\nexport HOST = ::1 \nEMPTY=\n\
                     KEY=\"-----BEGIN\nx = y z\nEND-----\"\nPORT=1";
-        let vars = parse(text).unwrap();
+        let vars = parse(text, FILE).unwrap();
         let expected = [
             ("CORS_ORIGIN", "https://a.example, https://b.example"),
             ("JWT_SECRET", "a$b c"),
@@ -116,8 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_named_has_to_be_there() {
+        let errors = file("/nowhere/at/all", NAMED_BY).unwrap_err();
+        assert!(errors.to_string().starts_with("CONFIG_FILE: cannot be read: "), "{errors}");
+        assert!(is_missing("/nowhere/at/all") && !is_missing("/"));
+    }
+
+    #[test]
     fn bad_lines_are_all_placed_and_never_repeated() {
-        let errors = parse("hunter2 hunter3\nPORT=1\nhunter4 hunter5\n").unwrap_err();
+        let errors = parse("hunter2 hunter3\nPORT=1\nhunter4 hunter5\n", FILE).unwrap_err();
         assert_eq!(
             errors.to_string(),
             ".env: cannot read the first setting; it is not NAME=value\n\

@@ -197,6 +197,26 @@ impl Kind {
     }
 }
 
+impl Variable {
+    /// Whether a running server takes another value at SIGHUP. Of some secrets it depends on the others, too.
+    pub fn is_hot(&self) -> bool {
+        const HOT: [&str; 10] = [
+            "LOG_LEVEL",
+            "TLS_CERT",
+            "TLS_KEY",
+            "JWT_SECRET",
+            "REDIS_URL",
+            "REDIS_USERNAME",
+            "REDIS_PASSWORD",
+            "REDIS_SENTINEL_USERNAME",
+            "REDIS_SENTINEL_PASSWORD",
+            "TURN_STATIC_SECRET",
+        ];
+        // The engine of the sockets is made for one size of packets.
+        (self.section == Limits && self.name != "MAX_PAYLOAD") || HOT.contains(&self.name)
+    }
+}
+
 const fn var(section: Section, name: &'static str, fallback: Fallback, kind: Kind, about: &'static str) -> Variable {
     Variable { section, name, fallback, kind, about }
 }
@@ -226,8 +246,11 @@ pub fn variables() -> &'static [Variable] {
 #[rustfmt::skip]
 const VARIABLES: &[Variable] = &[
     var(Server, "NODE_ENV", Value("development"), Choice(&["development", "production"]), "Production insists on `JWT_SECRET` or public keys and on Redis or `BACKPLANE=embedded`, and has no demo page"),
+    var(Server, "CONFIG_FILE", Chosen("`.env` in the working directory, if it is there"), Path, "A file of settings, each `NAME=value`; variables of the environment win over it, and only there can it be named. Read again at SIGHUP, and when it changes if it has been named"),
     var(Server, "PORT", Value("3000"), Port, "The port to listen on; 0 takes any free one"),
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
+    var(Server, "TLS_CERT", Unset, Path, "PEM file of the certificate of `PORT`, the intermediate ones behind it; with it clients come by `https:` and `wss:`. Read again when it changes"),
+    var(Server, "TLS_KEY", Unset, Path, "PEM file of the key of that certificate"),
     var(Server, "METRICS_PORT", Value("9464"), PortOrOff, "The port of `/metrics`, `/livez` and `/readyz` for the inside, at `HOST`; 0 takes any free one, `off` does without"),
     var(Server, "METRICS_PUBLIC", Value("false"), Flag, "`true` answers `/metrics` on the public port too, to anybody"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
@@ -289,7 +312,6 @@ const VARIABLES: &[Variable] = &[
     var(Ice, "TURN_USERNAME", Unset, Text, "TURN user name, the same for everybody"),
     var(Ice, "TURN_CREDENTIAL", Unset, Secret, "TURN password, the same for everybody"),
     var(Ice, "TURN_STATIC_SECRET", Unset, Secret, "Secret shared with the TURN server for time-limited credentials; wins over the fixed pair"),
-    var(Ice, "TURN_STATIC_SECRET_FILE", Unset, Path, "File whose first line is that secret; read again when it changes, without a restart"),
     var(Ice, "TURN_TTL", Value("86400"), Seconds(5, 30 * DAY / 1000), "Lifetime of time-limited TURN credentials"),
     var(Ice, "ICE_SERVERS_PUBLIC", Value("false"), Flag, "`true` hands TURN credentials to anybody, without a token"),
 

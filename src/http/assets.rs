@@ -6,14 +6,17 @@ use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
+use super::endpoint::{Answer, Content, Endpoint, Operation};
 use super::not_found;
 
 /// socket.io-client 4.8.4, `dist/socket.io.min.js` of the npm package, unchanged.
 const CLIENT: File = File { content_type: JAVASCRIPT, bytes: include_bytes!("vendor/socket.io.min.js") };
 /// Names the version in the file above.
 const CLIENT_ETAG: &str = "\"4.8.4\"";
+
+/// For a day.
+const CLIENT_CACHED: &str = "public, max-age=86400";
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -36,10 +39,20 @@ impl IntoResponse for File {
 /// The Socket.IO client at `/socket.io/socket.io.js` and `.min.js`. Merge it with the router that has the
 /// Socket.IO service at `/socket.io/`.
 pub fn client_bundle() -> Router {
-    Router::new()
-        .route("/socket.io/socket.io.js", get(client))
-        .route("/socket.io/socket.io.min.js", get(client))
-        .method_not_allowed_fallback(not_found)
+    Endpoint::routes(client_endpoints()).method_not_allowed_fallback(not_found)
+}
+
+pub(super) fn client_endpoints() -> [Endpoint<()>; 2] {
+    let described = |id| {
+        let file = Answer::new(StatusCode::OK, "The file.", Content::Other(JAVASCRIPT));
+        let known = Answer::new(StatusCode::NOT_MODIFIED, "The browser has it.", Content::Nothing);
+        let answers = [file, known].map(|answer| answer.with(ETAG, CLIENT_ETAG).with(CACHE_CONTROL, CLIENT_CACHED));
+        Operation::new(id, "The stock Socket.IO client for browsers.", answers)
+    };
+    [
+        Endpoint::get("/socket.io/socket.io.js", client, described("socketIoClient")),
+        Endpoint::get("/socket.io/socket.io.min.js", client, described("socketIoClientMinified")),
+    ]
 }
 
 async fn client(request: Request) -> Response {
@@ -50,7 +63,7 @@ async fn client(request: Request) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(ETAG, HeaderValue::from_static(CLIENT_ETAG));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(CLIENT_CACHED));
     response
 }
 

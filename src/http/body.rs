@@ -15,6 +15,8 @@ use super::answer::refusal;
 
 /// Largest body that is read: the `100kb` of the reference server.
 const MAX_BYTES: usize = 100 * 1024;
+/// What is said of a larger one.
+pub(super) const TOO_LARGE: &str = "request entity too large";
 
 /// Refuses a body that is too large, or that calls itself JSON and is not. Other bodies are left unread.
 pub(super) async fn check(request: Request, next: Next) -> Response {
@@ -25,7 +27,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     let bytes = match to_bytes(body, MAX_BYTES).await {
         Ok(bytes) => bytes,
         Err(error) if is_length_error(&error) => {
-            return refusal(StatusCode::PAYLOAD_TOO_LARGE, "request entity too large");
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE);
         }
         Err(_) => return refusal(StatusCode::BAD_REQUEST, "request aborted"),
     };

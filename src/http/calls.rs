@@ -6,17 +6,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
-use crate::call::{Call, State as CallState};
-use crate::ids::{CallId, UserId};
+use crate::call::{Call, CallType, EndReason, Outcome, State as CallState};
+use crate::ids::{CallId, UserId, schema};
 
 /// Why a call cannot be looked up at present.
 #[derive(Clone, Copy, Debug)]
@@ -32,19 +33,86 @@ pub trait Calls: Send + Sync {
     fn asked(&self, _id: CallId, _by: Option<&UserId>, _status: &'static str) {}
 }
 
-#[derive(Serialize)]
+/// How a call stands.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "CallStatus", deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Status<'a> {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    #[schemars(schema_with = "call_id")]
     call_id: String,
+    /// `expiresAt` is there while it rings.
+    #[schemars(extend("enum" = statuses()))]
     status: &'static str,
+    #[schemars(extend("enum" = CallType::ALL.map(CallType::word)))]
     call_type: &'static str,
+    #[schemars(schema_with = "user_id")]
     caller_id: &'a str,
+    #[schemars(schema_with = "user_id")]
     callee_id: &'a str,
-    /// When it stops ringing, in ms.
+    /// When it stops ringing, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     expires_at: Option<u64>,
+}
+
+const RINGING: &str = "ringing";
+const ACCEPTED: &str = "accepted";
+const NOT_FOUND: &str = "Call not found";
+
+/// Every state a call may be in.
+fn statuses() -> [&'static str; 5] {
+    let ended = Outcome::Ended(EndReason::Replaced);
+    [RINGING, ACCEPTED, Outcome::Rejected.word(), Outcome::TimedOut.word(), ended.word()]
+}
+
+fn call_id(_: &mut SchemaGenerator) -> Schema {
+    schema::call_id()
+}
+
+fn user_id(_: &mut SchemaGenerator) -> Schema {
+    schema::id()
+}
+
+/// What is published of [`status`].
+pub(super) fn status_described() -> Operation {
+    let example = serde_json::json!({
+        "success": true,
+        "callId": "cdcbef34-f06f-4fb0-b55c-b66ff1088e50",
+        "status": RINGING,
+        "callType": CallType::Audio.word(),
+        "callerId": "alice",
+        "calleeId": "bob",
+        "expiresAt": 1_769_860_845_000_u64,
+    });
+    let id = Parameter { name: "id", in_path: true, about: "The `callId`.", schema: schema::call_id() };
+    let operation = Operation::new(
+        "callStatus",
+        "How a call stands, for its parties, and for an app that a push has woken: does it still ring?",
+        [
+            Answer::json::<Status<'_>>(StatusCode::OK, "It is going on, or was over less than a minute ago.", example)
+                .not_stored(),
+            Answer::refusal(
+                StatusCode::UNAUTHORIZED,
+                "The token is missing, wrong or too old: do not ring.",
+                AuthError::REFUSALS.map(|error| error.to_string()),
+            )
+            .not_stored()
+            .wants_token(),
+            Answer::refusal(StatusCode::NOT_FOUND, "No such call, or not one of the user's: do not ring.", [NOT_FOUND])
+                .not_stored(),
+            Answer::refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot know at present: ring until the `expiresAt` of the push.",
+                [NOT_NOW],
+            )
+            .not_stored()
+            .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    Operation { access: Access::NeedsToken, parameters: vec![id], ..operation }
 }
 
 /// The state of a call, for whoever has the token of a party, or the one that came with the push. A call that is none of the sender's
@@ -57,22 +125,12 @@ pub(super) async fn status(
 ) -> Response {
     // What cannot even be decoded names no call either.
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
-    let mut response = match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
+    unshared(match answer(&state, &id, &headers, query.as_deref().unwrap_or_default()).await {
         Ok(response) => response,
-        Err(Refused::Token(error)) => {
-            let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
-        Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, "Call not found"),
-        Err(Refused::NotNow) => {
-            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+        Err(Refused::Token(error)) => token_refused(error),
+        Err(Refused::NotFound) => refusal(StatusCode::NOT_FOUND, NOT_FOUND),
+        Err(Refused::NotNow) => not_now(),
+    })
 }
 
 enum Refused {
@@ -90,7 +148,6 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
         // Then it has to be that of a user.
         Some(Err(_)) | None => match state.authenticator.authenticate(Some(&token), KEY_PATIENCE).await {
             Ok(identity) => Some(identity.user),
-            Err(AuthError::Unavailable) => return Err(Refused::NotNow),
             Err(error) => return Err(Refused::Token(error)),
         },
     };
@@ -98,12 +155,13 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
     let call = state.calls.find(id).await.map_err(|NotNow| Refused::NotNow)?;
     let is_theirs = |call: &Arc<Call>| user.as_ref().is_none_or(|user| call.has_party(user));
     let call = call.filter(is_theirs).ok_or(Refused::NotFound)?;
-    let (status, expires_at) = match &call.state {
+    let rings_until = call.rings_until(state.clock.now());
+    let status = match &call.state {
+        CallState::Ringing(_) if rings_until.is_some() => RINGING,
         // Nobody has acted on the deadline yet.
-        CallState::Ringing(ringing) if ringing.until <= state.clock.now() => ("timeout", None),
-        CallState::Ringing(ringing) => ("ringing", Some(ringing.until.0)),
-        CallState::Accepted(_) => ("accepted", None),
-        CallState::Over(over) => (over.word(), None),
+        CallState::Ringing(_) => Outcome::TimedOut.word(),
+        CallState::Accepted(_) => ACCEPTED,
+        CallState::Over(over) => over.word(),
     };
     state.calls.asked(id, user.as_ref(), status);
     Ok(json(
@@ -115,7 +173,7 @@ async fn answer(state: &HttpState, id: &str, headers: &HeaderMap, query: &str) -
             call_type: call.call_type.word(),
             caller_id: call.caller.user.as_str(),
             callee_id: call.callee.as_str(),
-            expires_at,
+            expires_at: rings_until.map(|at| at.0),
         },
     ))
 }

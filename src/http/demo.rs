@@ -9,13 +9,16 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{Refusal, json, refusal, yes};
 use super::assets::{CSS, File, HTML, JAVASCRIPT};
-use crate::ids::UserId;
+use super::body::TOO_LARGE;
+use super::endpoint::{Answer, Describe, Endpoint, NO_STORE, Operation};
+use crate::ids::{UserId, schema};
 
 const PAGE: File = File { content_type: HTML, bytes: include_bytes!("demo/index.html") };
 
@@ -48,44 +51,78 @@ pub struct Demo {
     pub token_lifetime: Duration,
 }
 
-#[derive(Deserialize)]
+/// Who wants a token.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct TokenRequest {
+    #[schemars(schema_with = "user_id")]
     user_id: String,
 }
 
-#[derive(Serialize)]
+/// A token.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 struct TokenAnswer<'a> {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    #[schemars(schema_with = "user_id")]
     user_id: &'a str,
+    /// A JWT.
     token: String,
+    /// In so many seconds.
     expires_in: u64,
 }
+
+fn user_id(_: &mut SchemaGenerator) -> Schema {
+    schema::id()
+}
+
+const INVALID_USER: &str = "Invalid user ID";
+const NO_SECRET: &str = "This server has no JWT_SECRET: tokens come from the identity provider";
 
 impl Demo {
     /// The page, its files and its tokens.
     pub(super) fn routes(self) -> Router<Arc<HttpState>> {
-        let token = move |State(state): State<Arc<HttpState>>, body: Bytes| async move { self.token(&state, &body) };
-        let routes = Router::new().route("/", get(async || page(PAGE))).route("/demo/token", post(token));
+        let routes = Endpoint::routes([self.token_endpoint()]).route("/", get(async || page(PAGE)));
         FILES.into_iter().fold(routes, |routes, (path, file)| routes.route(path, get(async move || page(file))))
+    }
+
+    /// What the page gets its tokens from.
+    pub(super) fn token_endpoint(self) -> Endpoint<Arc<HttpState>> {
+        let token = move |State(state): State<Arc<HttpState>>, body: Bytes| async move { self.token(&state, &body) };
+        let example =
+            serde_json::json!({ "success": true, "userId": "alice", "token": "eyJ0eXAi…", "expiresIn": 604_800 });
+        let operation = Operation::new(
+            "demoToken",
+            "A token for any name. On a development server only.",
+            [
+                Answer::json::<TokenAnswer<'_>>(StatusCode::OK, "A token.", example).not_stored(),
+                Answer::json::<Refusal<'_>>(
+                    StatusCode::BAD_REQUEST,
+                    "The body has no id in it, or calls itself JSON and is not: `Malformed JSON: …`.",
+                    serde_json::json!({ "success": false, "error": INVALID_USER }),
+                ),
+                Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, "More than 100 kB.", [TOO_LARGE]),
+                Answer::refusal(StatusCode::FORBIDDEN, "This server makes no tokens.", [NO_SECRET]),
+            ],
+        );
+        let body: Describe = SchemaGenerator::subschema_for::<TokenRequest>;
+        Endpoint::post("/demo/token", token, Operation { body: Some(body), ..operation })
     }
 
     fn token(self, state: &HttpState, body: &[u8]) -> Response {
         let request: Option<TokenRequest> = serde_json::from_slice(body).ok();
         let Some(user) = request.and_then(|request| UserId::parse(&request.user_id)) else {
-            return refusal(StatusCode::BAD_REQUEST, "Invalid user ID");
+            return refusal(StatusCode::BAD_REQUEST, INVALID_USER);
         };
         let Some(token) = state.authenticator.mint(&user, self.token_lifetime) else {
-            return refusal(
-                StatusCode::FORBIDDEN,
-                "This server has no JWT_SECRET: tokens come from the identity provider",
-            );
+            return refusal(StatusCode::FORBIDDEN, NO_SECRET);
         };
         let answer =
             TokenAnswer { success: true, user_id: user.as_str(), token, expires_in: self.token_lifetime.as_secs() };
         let mut response = json(StatusCode::OK, answer);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
         response
     }
 }

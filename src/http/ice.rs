@@ -3,27 +3,83 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{json, refusal};
+use super::answer::{RETRY_AFTER_SECONDS, json, refusal, token_refused, unshared, yes};
+use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
-use crate::ids::is_valid_id;
+use crate::ids::{is_valid_id, schema};
 use crate::turn::{ANONYMOUS, IceServer};
 
-/// When to ask again if the keys of the identity provider cannot be had.
-const RETRY_AFTER_SECONDS: &str = "5";
-
-#[derive(Serialize)]
+/// What `RTCPeerConnection` takes.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "IceServers", deny_unknown_fields)]
 struct ServerList {
+    #[schemars(schema_with = "yes")]
     success: bool,
+    /// STUN for everybody, TURN for whom a token names.
     ice_servers: Vec<IceServer>,
+    /// Seconds for which the credentials are good.
     ttl: u64,
+}
+
+const INVALID_USER: &str = "Invalid user ID";
+
+/// What is published of [`ice_servers`].
+pub(super) fn ice_servers_described() -> Operation {
+    let stun = serde_json::json!({ "urls": "stun:stun.l.google.com:19302" });
+    let turn =
+        serde_json::json!({ "urls": "turn:turn.example.org:3478", "username": "1769947200:alice", "credential": "…" });
+    let example = serde_json::json!({ "success": true, "iceServers": [stun, turn], "ttl": 86_400 });
+    // The first is that of no token, which is none here.
+    let [_, token_errors @ ..] = AuthError::REFUSALS;
+    let operation = Operation::new(
+        "iceServers",
+        "STUN for everybody, TURN with time-limited credentials for whom a token names.",
+        [
+            Answer::json::<ServerList>(StatusCode::OK, "What the sender may use.", example).not_stored(),
+            Answer::refusal(
+                StatusCode::BAD_REQUEST,
+                "Only with `ICE_SERVERS_PUBLIC=true`: `userId` is no id.",
+                [INVALID_USER],
+            )
+            .not_stored(),
+            Answer::refusal(
+                StatusCode::UNAUTHORIZED,
+                "The token is wrong or too old.",
+                token_errors.map(|error| error.to_string()),
+            )
+            .not_stored()
+            .wants_token(),
+            Answer::refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The key that the token is signed with cannot be fetched at present.",
+                [AuthError::Unavailable.to_string()],
+            )
+            .not_stored()
+            .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    let query = |name, about, schema| Parameter { name, in_path: false, about, schema };
+    let parameters = vec![
+        query(
+            "region",
+            "One of `TURN_REGIONS`, in any case; another one is none.",
+            schemars::json_schema!({ "type": "string" }),
+        ),
+        query(
+            "userId",
+            "Only with `ICE_SERVERS_PUBLIC=true`: for whom the credentials are, where no token says it.",
+            schema::id(),
+        ),
+    ];
+    Operation { access: Access::MayHaveToken, parameters, ..operation }
 }
 
 /// The servers the sender may use. Who sends no token gets STUN only, unless the operator made TURN public; then the
@@ -39,12 +95,10 @@ pub(super) async fn ice_servers(
     let ice_servers = match requester(&state, &headers, query).await {
         Ok(Some(user)) => state.ice_servers.for_user(&user, region),
         Ok(None) => state.ice_servers.stun_only(),
-        Err(refused) => return refused.into_response(),
+        Err(refused) => return unshared(refused.into_response()),
     };
     let ttl = state.ice_servers.ttl().as_secs();
-    let mut response = json(StatusCode::OK, ServerList { success: true, ice_servers, ttl });
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    unshared(json(StatusCode::OK, ServerList { success: true, ice_servers, ttl }))
 }
 
 /// Why a request got no servers at all.
@@ -56,17 +110,8 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
-            Self::Token(error @ AuthError::Unavailable) => {
-                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-                response
-            }
-            Self::Token(error) => {
-                let mut response = refusal(StatusCode::UNAUTHORIZED, &error.to_string());
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
-            }
-            Self::UserId => refusal(StatusCode::BAD_REQUEST, "Invalid user ID"),
+            Self::Token(error) => token_refused(error),
+            Self::UserId => refusal(StatusCode::BAD_REQUEST, INVALID_USER),
         }
     }
 }

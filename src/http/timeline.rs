@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::Router;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 
 use super::NotNow;
-use super::answer::{json, refusal};
-use crate::ids::CallId;
+use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, unshared};
+use super::endpoint::{Answer, Endpoint, Operation, Parameter};
+use crate::ids::{CallId, schema};
 use crate::timeline::Account;
 
 /// Knows what happened to calls.
@@ -26,35 +24,49 @@ pub trait Timelines: Send + Sync {
     async fn of(&self, call: CallId) -> Result<Option<Account>, NotNow>;
 }
 
-/// The timelines of calls.
-pub fn timelines(timelines: Arc<dyn Timelines>) -> Router {
-    Router::new().route("/calls/{id}/timeline", get(timeline)).with_state(timelines)
+/// `/calls/{callId}/timeline`, with what is published of it.
+pub(super) fn endpoint(timelines: Arc<dyn Timelines>) -> Endpoint<()> {
+    let example = serde_json::json!({
+        "callId": "cdcbef34-f06f-4fb0-b55c-b66ff1088e50",
+        "verdict": "Nobody's phone rang: no device of the callee was connected, and none has a push token.",
+        "entries": [{ "at": 1_769_860_800_000_u64, "node": "n1", "event": "ended", "how": "no_answer" }],
+    });
+    let id = Parameter { name: "id", in_path: true, about: "The `callId`.", schema: schema::call_id() };
+    let operation = Operation::new(
+        "callTimeline",
+        "What happened to a call and around it, as `switchboard call` prints it: why a phone did not ring.",
+        [
+            Answer::json::<Account>(StatusCode::OK, "What happened, in order, and what it comes to.", example)
+                .not_stored(),
+            Answer::refusal(StatusCode::BAD_REQUEST, "It is no call id.", [NO_ID]).not_stored(),
+            Answer::refusal(StatusCode::NOT_FOUND, "There is no timeline of it.", [NOT_KEPT, NOT_THERE]).not_stored(),
+            Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "Redis is away.", [NOT_NOW])
+                .not_stored()
+                .again_after(RETRY_AFTER_SECONDS),
+        ],
+    );
+    let handler = move |id: Result<Path<String>, PathRejection>| async move {
+        unshared(answer(&*timelines, id.ok().and_then(|Path(id)| CallId::parse(&id))).await)
+    };
+    Endpoint::get("/calls/{id}/timeline", handler, Operation { parameters: vec![id], ..operation })
 }
 
-async fn timeline(State(timelines): State<Arc<dyn Timelines>>, id: Result<Path<String>, PathRejection>) -> Response {
-    let mut response = answer(&*timelines, id.ok().and_then(|Path(id)| CallId::parse(&id))).await;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
+const NO_ID: &str = "That is no call id";
+const NOT_KEPT: &str = "No timelines are kept: TIMELINE_TTL is 0";
+const NOT_THERE: &str =
+    "No such call, or its timeline was let go: it is older than TIMELINE_TTL, or there were TIMELINE_CALLS later ones";
 
 async fn answer(timelines: &dyn Timelines, id: Option<CallId>) -> Response {
     let Some(id) = id else {
-        return refusal(StatusCode::BAD_REQUEST, "That is no call id");
+        return refusal(StatusCode::BAD_REQUEST, NO_ID);
     };
     if !timelines.are_kept() {
-        return refusal(StatusCode::NOT_FOUND, "No timelines are kept: TIMELINE_TTL is 0");
+        return refusal(StatusCode::NOT_FOUND, NOT_KEPT);
     }
     match timelines.of(id).await {
         Ok(Some(account)) => json(StatusCode::OK, account),
-        Ok(None) => refusal(
-            StatusCode::NOT_FOUND,
-            "No such call, or its timeline was let go: it is older than TIMELINE_TTL, or there were TIMELINE_CALLS later ones",
-        ),
-        Err(NotNow) => {
-            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
+        Ok(None) => refusal(StatusCode::NOT_FOUND, NOT_THERE),
+        Err(NotNow) => not_now(),
     }
 }
 
@@ -62,6 +74,7 @@ async fn answer(timelines: &dyn Timelines, id: Option<CallId>) -> Response {
 mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
+    use axum::http::header::CACHE_CONTROL;
     use tower::ServiceExt;
 
     use super::*;
@@ -91,7 +104,7 @@ mod tests {
 
     async fn ask(are_kept: bool, id: &str) -> (u16, serde_json::Value) {
         let request = Request::get(format!("/calls/{id}/timeline")).body(Body::empty()).unwrap();
-        let response = timelines(Arc::new(One { are_kept })).oneshot(request).await.unwrap();
+        let response = Endpoint::routes([endpoint(Arc::new(One { are_kept }))]).oneshot(request).await.unwrap();
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();

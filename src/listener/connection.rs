@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::server::TlsStream;
 
 use crate::clock::{Clock, Timestamp};
 use crate::listener::Counted;
@@ -50,12 +51,12 @@ impl Signs {
 
 impl Connection {
     /// The connection over `stream`, and what reads and writes it.
-    pub(super) fn open(stream: TcpStream, clock: Clock, counted: Counted) -> (Arc<Self>, Io) {
+    pub(super) fn open(stream: TcpStream, clock: Clock, counted: Counted) -> (Arc<Self>, Wire) {
         let (read, write) = stream.into_split();
         let signs = Signs { reads: AtomicU64::new(0), last_read_at: AtomicU64::new(clock.now().0) };
         let connection = Arc::new(Self { stream: write, signs: Arc::new(signs), clock, _counted: counted });
-        let io = Io { read, connection: connection.clone(), already_read: None, is_blocked: false, reader: None };
-        (connection, io)
+        let wire = Wire { read, connection: connection.clone(), is_blocked: false, reader: None };
+        (connection, wire)
     }
 
     /// The signs of life of its client.
@@ -76,21 +77,30 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Reads and writes a [`Connection`]. There must be one reader and one writer at a time.
+/// Reads and writes what is said over a [`Connection`], encrypted or not. There must be one reader and one writer at a time.
 #[derive(Debug)]
 pub struct Io {
-    read: OwnedReadHalf,
-    connection: Arc<Connection>,
+    road: Road,
     /// What was read beyond the end of the last request before the connection changed hands. Boxed: rarely there.
     already_read: Option<Box<Bytes>>,
-    /// Whether the client does not take what it is sent. It is not listened to either until it does: a websocket answers pings
-    /// on its own, and would keep the answers without bound.
-    is_blocked: bool,
-    /// Who waits to read until then.
-    reader: Option<Waker>,
+}
+
+/// Boxed where it is encrypted: a plain one is a tenth of that.
+#[derive(Debug)]
+enum Road {
+    Plain(Wire),
+    Encrypted(Box<TlsStream<Wire>>),
 }
 
 impl Io {
+    pub(super) fn plain(wire: Wire) -> Self {
+        Self { road: Road::Plain(wire), already_read: None }
+    }
+
+    pub(super) fn encrypted(stream: TlsStream<Wire>) -> Self {
+        Self { road: Road::Encrypted(Box::new(stream)), already_read: None }
+    }
+
     /// The same connection with a copy of `already_read` in front of what comes: even an empty slice would keep the whole
     /// buffer alive that it was read into.
     #[must_use]
@@ -102,15 +112,74 @@ impl Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_blocked {
-            self.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
         if let Some(mut bytes) = self.already_read.take() {
             let length = bytes.len().min(buf.remaining());
             buf.put_slice(&bytes.split_to(length));
             self.already_read = (!bytes.is_empty()).then_some(bytes);
             return Poll::Ready(Ok(()));
+        }
+        match &mut self.road {
+            Road::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
+            Road::Encrypted(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.road {
+            Road::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
+            Road::Encrypted(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.road {
+            Road::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
+            Road::Encrypted(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.road {
+            Road::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Road::Encrypted(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.road {
+            Road::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Road::Encrypted(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Reads and writes the bytes of a [`Connection`], as they are.
+#[derive(Debug)]
+pub(super) struct Wire {
+    read: OwnedReadHalf,
+    connection: Arc<Connection>,
+    /// Whether the client does not take what it is sent. It is not listened to either until it does: a websocket answers pings
+    /// on its own, and would keep the answers without bound.
+    is_blocked: bool,
+    /// Who waits to read until then.
+    reader: Option<Waker>,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_blocked {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
@@ -121,7 +190,7 @@ impl AsyncRead for Io {
     }
 }
 
-impl Io {
+impl Wire {
     fn poll_try_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -149,7 +218,7 @@ impl Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_try_write(cx, |stream| stream.try_write(bytes))
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::metrics::buckets;
 use crate::metrics::kinds::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Info, Metric, Tallies};
 use crate::metrics::labels::{
-    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Left, Limit, NotPushed, Operation, Queue, Road, Rung,
-    Sending, Slow, WebhookEvent, WebhookOutcome,
+    Answer, Connect, Ended, EventIn, EventOut, Expelled, FoundBy, Handshake, Left, Limit, NotPushed, Operation, Queue,
+    Reload, Road, Rung, Sending, Slow, WebhookEvent, WebhookOutcome,
 };
 use crate::metrics::registry::Book;
 
@@ -52,6 +52,14 @@ metrics! {
         ready: Gauge = "switchboard_ready";
         /// 1 while this node sends its clients away, else 0.
         draining: Gauge = "switchboard_draining";
+        /// How often the configuration was read again, at SIGHUP or because a file of settings, secrets or certificates had changed: something was taken over (`applied`), nothing was to be (`unchanged`), or it was not valid and nothing changed (`invalid`).
+        config_reloads: Counters<Reload> = "switchboard_config_reloads_total";
+        /// When a valid configuration was last read, in seconds since the epoch; at first that of the start.
+        config_read_at: Gauge = "switchboard_config_last_read_timestamp_seconds";
+        /// Until when the certificate that clients are shown is good, in seconds since the epoch; 0 without TLS.
+        tls_expires_at: Gauge = "switchboard_tls_certificate_expiry_timestamp_seconds";
+        /// TLS handshakes that came to nothing: it is not TLS or nothing both sides know (`failed`), or it took too long (`timed_out`).
+        tls_failures: Counters<Handshake> = "switchboard_tls_handshake_failures_total";
 
         /// Clients that are connected by Socket.IO.
         connections: Gauge = "switchboard_connections";

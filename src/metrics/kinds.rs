@@ -218,12 +218,15 @@ impl Histogram {
         self.0.observe(duration.as_secs_f64());
     }
 
-    /// Measures how long `work` takes, whatever comes of it.
-    pub async fn time<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Measures how long `work` takes that succeeds; one that fails is over sooner, or later, than it would have been.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let stopwatch = Stopwatch::start();
-        let done = work.await;
+        let done = work.await?;
         self.observe(stopwatch.elapsed());
-        done
+        Ok(done)
     }
 
     /// How many things were measured.

@@ -101,6 +101,23 @@ label! {
 }
 
 label! {
+    /// What came of reading the configuration again.
+    Reload("outcome") {
+        Applied = "applied",
+        Unchanged = "unchanged",
+        Invalid = "invalid",
+    }
+}
+
+label! {
+    /// How a TLS handshake ended that came to nothing.
+    Handshake("reason") {
+        Failed = "failed",
+        TimedOut = "timed_out",
+    }
+}
+
+label! {
     /// How a connection ended.
     Left("reason") {
         TransportClosed = "transport_closed",

@@ -47,7 +47,9 @@ fn names_and_help_texts_are_as_they_should_be() {
         let name = entry.name;
         assert!(name.starts_with("switchboard_"), "{name}");
         assert_eq!(entry.kind == "counter", name.ends_with("_total"), "{name}");
+        // What is measured once is a histogram; a gauge may say how old something is, or a moment.
         assert!(entry.kind != "histogram" || name.ends_with("_seconds"), "{name}");
+        assert!(entry.kind != "gauge" || !name.ends_with("_seconds") || entry.help.contains("seconds"), "{name}");
         assert!(
             entry.help.ends_with('.') && entry.help.len() > 20 && !entry.help.contains('|'),
             "{name}: {}",

@@ -13,14 +13,14 @@ use serde_json::value::RawValue;
 use crate::call::{CallType, CallerDisplay, Text};
 use crate::ids::{CallId, DeviceId, EventId, PushTokenKind, PushTokens, RequestId, UserId};
 use crate::protocol::event_name::EVENT_NAMES;
-use crate::protocol::fields::{Field, call_id, is_absent, optional_text, push_token, request_id, string};
-use crate::protocol::payloads::{CallFields, IceFields, InitiateFields, RegisterFields, SignalFields, TokenFields};
+use crate::protocol::fields::{
+    AccessToken, CallName, Field, Limited, Optional, PushAddress, Required, is_absent, is_media, string,
+};
+use crate::protocol::payloads::{
+    AcceptFields, CandidateFields, DescriptionFields, EndFields, IceFields, InitiateFields, RegisterFields,
+    RejectFields, TokenFields,
+};
 use crate::protocol::{Code, Media, Problem, SignalKind};
-
-/// Longest avatar, in characters: usually the address of a picture.
-const MAX_AVATAR_CHARS: usize = 2048;
-/// Longest access token, in bytes.
-const MAX_TOKEN_BYTES: usize = 8192;
 
 /// How large the opaque parts of a request may be, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,16 @@ pub struct Bounds {
     pub sdp_bytes: usize,
     /// A `candidate`, likewise.
     pub candidate_bytes: usize,
+}
+
+impl Bounds {
+    /// The field that holds what is said, and how large it may be.
+    pub fn of(self, kind: SignalKind) -> (&'static str, usize) {
+        match kind {
+            SignalKind::Offer | SignalKind::Answer => ("sdp", self.sdp_bytes),
+            SignalKind::Candidate => ("candidate", self.candidate_bytes),
+        }
+    }
 }
 
 /// A request of a client.
@@ -178,13 +188,13 @@ fn decode_payload(
         "get_ice_servers" => get_ice_servers(payload),
         "call_initiate" => initiate(payload),
         "call_accept" => {
-            let fields: CallFields<'_> = fields(payload, Problem::call_not_found_or_expired)?;
-            call_id(fields.call_id, Problem::call_not_found_or_expired).map(ClientEvent::Accept)
+            let fields: AcceptFields<'_> = fields(payload, Problem::call_not_found_or_expired)?;
+            fields.call_id.read().map(ClientEvent::Accept).ok_or_else(Problem::call_not_found_or_expired)
         }
         "call_reject" => {
-            let fields: CallFields<'_> = fields(payload, Problem::call_not_found_or_expired)?;
-            let call_id = call_id(fields.call_id, Problem::call_not_found_or_expired)?;
-            Ok(ClientEvent::Reject(call_id, optional_text(fields.reason, "reason", Text::MAX_CHARS)?))
+            let fields: RejectFields<'_> = fields(payload, Problem::call_not_found_or_expired)?;
+            let call_id = fields.call_id.read().ok_or_else(Problem::call_not_found_or_expired)?;
+            Ok(ClientEvent::Reject(call_id, text(&fields.reason, "reason")?))
         }
         "call_end" => end(payload),
         "sdp_offer" => signal(SignalKind::Offer, payload, attachments, bounds),
@@ -223,12 +233,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Packet<'a> {
     }
 }
 
+/// An optional text.
+fn text<const MAX: usize>(field: &Optional<'_, Limited<MAX>>, name: &str) -> Result<Option<Text>, Problem> {
+    Ok(field.read(name)?.map(|Limited(text)| text))
+}
+
 /// The push tokens of a registration, whatever kinds there are.
 fn push_tokens(payload: Field<'_>) -> Result<PushTokens, Problem> {
     let all: HashMap<Cow<'_, str>, &RawValue> = fields(payload, Problem::invalid_payload)?;
     let tokens = PushTokenKind::ALL.into_iter().map(|kind| {
-        let token = push_token(all.get(kind.field()).copied(), kind.field())?;
-        Ok(token.map(|token| (kind, token)))
+        let token = Optional::new(all.get(kind.field()).copied()).read(kind.field())?;
+        Ok(token.and_then(|PushAddress(token)| Some((kind, token?))))
     });
     tokens.filter_map(Result::transpose).collect()
 }
@@ -251,39 +266,24 @@ fn register(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         return Err(Problem::registration_failed());
     }
     let fields: RegisterFields<'_> = fields(payload, user_required)?;
-    let user = string(fields.user_id).ok_or_else(user_required)?;
-    if user.is_empty() {
+    if fields.user_id.string().is_none_or(|user| user.is_empty()) {
         return Err(user_required());
     }
-    let user = UserId::parse(&user).ok_or_else(|| Problem::new(Code::E003, "Invalid user ID"))?;
-    let device = if is_absent(fields.device_id) {
-        None
-    } else {
-        let device = string(fields.device_id).and_then(|text| DeviceId::parse(&text));
-        Some(device.ok_or_else(|| Problem::invalid("deviceId"))?)
-    };
-    let last_event = if is_absent(fields.last_event_id) {
-        None
-    } else {
-        let id = fields.last_event_id.and_then(|raw| raw.get().parse().ok());
-        Some(EventId(id.ok_or_else(|| Problem::invalid("lastEventId"))?))
-    };
+    let user = fields.user_id.read().ok_or_else(|| Problem::new(Code::E003, "Invalid user ID"))?;
     Ok(ClientEvent::Register(Registration {
         user,
-        device,
-        platform: optional_text(fields.platform, "platform", Text::MAX_CHARS)?,
+        device: fields.device_id.read("deviceId")?,
+        last_event: fields.last_event_id.read("lastEventId")?,
+        platform: text(&fields.platform, "platform")?,
         tokens: push_tokens(payload)?,
-        last_event,
     }))
 }
 
 fn token_refresh(payload: Field<'_>) -> Result<ClientEvent, Problem> {
     let fields: TokenFields<'_> = fields(payload, Problem::invalid_payload)?;
-    let token = string(fields.token).ok_or_else(|| Problem::missing("token"))?;
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(Problem::invalid("token"));
-    }
-    Ok(ClientEvent::TokenRefresh(token.into_owned()))
+    fields.token.string().ok_or_else(|| Problem::missing("token"))?;
+    let AccessToken(token) = fields.token.read().ok_or_else(|| Problem::invalid("token"))?;
+    Ok(ClientEvent::TokenRefresh(token))
 }
 
 /// A payload is not needed: there is nothing in it that has to be said.
@@ -292,38 +292,34 @@ fn get_ice_servers(payload: Field<'_>) -> Result<ClientEvent, Problem> {
         return Ok(ClientEvent::GetIceServers(None));
     }
     let fields: IceFields<'_> = fields(payload, Problem::invalid_payload)?;
-    optional_text(fields.region, "region", Text::MAX_CHARS).map(ClientEvent::GetIceServers)
+    text(&fields.region, "region").map(ClientEvent::GetIceServers)
 }
 
 fn initiate(payload: Field<'_>) -> Result<ClientEvent, Problem> {
     let invalid_callee = || Problem::new(Code::E003, "Invalid callee ID");
     let fields: InitiateFields<'_> = fields(payload, invalid_callee)?;
-    let callee = string(fields.callee_id).and_then(|text| UserId::parse(&text)).ok_or_else(invalid_callee)?;
+    let callee = fields.callee_id.read().ok_or_else(invalid_callee)?;
     Ok(ClientEvent::Initiate(CallRequest { callee, details: details(&fields) }))
 }
 
 fn details(fields: &InitiateFields<'_>) -> Result<CallDetails, Problem> {
-    let call_type = match string(fields.call_type).as_deref() {
-        Some("audio") => CallType::Audio,
-        Some("video") => CallType::Video,
-        _ => return Err(Problem::invalid("call type")),
-    };
+    let call_type = fields.call_type.read().ok_or_else(|| Problem::invalid("call type"))?;
     let display = CallerDisplay {
-        name: optional_text(fields.caller_name, "callerName", Text::MAX_CHARS)?,
-        avatar: optional_text(fields.caller_avatar, "callerAvatar", MAX_AVATAR_CHARS)?,
+        name: text(&fields.caller_name, "callerName")?,
+        avatar: text(&fields.caller_avatar, "callerAvatar")?,
     };
-    Ok(CallDetails { call_type, display, request_id: request_id(fields.request_id)? })
+    Ok(CallDetails { call_type, display, request_id: fields.request_id.read("requestId")? })
 }
 
 fn end(payload: Field<'_>) -> Result<ClientEvent, Problem> {
     let missing = || Problem::missing("callId");
-    let fields: CallFields<'_> = fields(payload, missing)?;
-    let echo = string(fields.call_id).filter(|text| !text.is_empty()).ok_or_else(missing)?;
-    if !crate::ids::is_valid_id(&echo) {
-        return Err(Problem::invalid("callId"));
+    let fields: EndFields<'_> = fields(payload, missing)?;
+    if fields.call_id.string().is_none_or(|text| text.is_empty()) {
+        return Err(missing());
     }
-    let target = EndTarget { call: CallId::parse(&echo), echo: echo.into_owned() };
-    Ok(ClientEvent::End(target, optional_text(fields.reason, "reason", Text::MAX_CHARS)?))
+    let CallName(echo) = fields.call_id.read().ok_or_else(|| Problem::invalid("callId"))?;
+    let target = EndTarget { call: CallId::parse(&echo), echo };
+    Ok(ClientEvent::End(target, text(&fields.reason, "reason")?))
 }
 
 fn signal(kind: SignalKind, payload: Field<'_>, attachments: &[Bytes], bounds: Bounds) -> Result<ClientEvent, Problem> {
@@ -331,35 +327,36 @@ fn signal(kind: SignalKind, payload: Field<'_>, attachments: &[Bytes], bounds: B
     if payload.is_some_and(|raw| raw.get().starts_with('[')) {
         return Err(Problem::missing("callId"));
     }
-    let fields: SignalFields<'_> = fields(payload, Problem::invalid_payload)?;
-    if string(fields.call_id).is_none_or(|text| text.is_empty()) {
+    let (call_id, to, json) = if kind.is_description() {
+        let fields: DescriptionFields<'_> = fields(payload, Problem::invalid_payload)?;
+        (fields.call_id, fields.to, fields.sdp.json)
+    } else {
+        let fields: CandidateFields<'_> = fields(payload, Problem::invalid_payload)?;
+        (fields.call_id, fields.to, fields.candidate.json)
+    };
+    if call_id.string().is_none_or(|text| text.is_empty()) {
         return Err(Problem::missing("callId"));
     }
-    let to = string(fields.to);
-    if is_absent(fields.to) || to.as_ref().is_some_and(|text| text.is_empty()) {
-        return Err(Problem::missing("recipient (to)"));
-    }
-    let to = to.and_then(|text| UserId::parse(&text)).ok_or_else(|| Problem::invalid("recipient (to)"))?;
-    let call_id = call_id(fields.call_id, Problem::call_not_found)?;
-    let (name, field, max_bytes) = match kind {
-        SignalKind::Offer | SignalKind::Answer => ("sdp", fields.sdp, bounds.sdp_bytes),
-        SignalKind::Candidate => ("candidate", fields.candidate, bounds.candidate_bytes),
-    };
-    let json = field.ok_or_else(|| Problem::missing(name))?;
+    let to = recipient(&to)?;
+    let call_id = call_id.read().ok_or_else(Problem::call_not_found)?;
+    let (name, max_bytes) = bounds.of(kind);
+    let json = json.ok_or_else(|| Problem::missing(name))?;
     let media = media(kind, json, attachments).filter(|media| media.size() <= max_bytes);
     let media = media.ok_or_else(|| Problem::invalid(name))?;
     Ok(ClientEvent::Signal(SignalRequest { call_id, to, kind, media }))
 }
 
-/// A description is an object or its text; a candidate may also be null, which tells the other side that there are no more.
+fn recipient(to: &Required<'_, UserId>) -> Result<UserId, Problem> {
+    if is_absent(to.json) || to.string().is_some_and(|text| text.is_empty()) {
+        return Err(Problem::missing("recipient (to)"));
+    }
+    to.read().ok_or_else(|| Problem::invalid("recipient (to)"))
+}
+
+/// What is said, if it is of the right type and whole.
 fn media(kind: SignalKind, json: &RawValue, attachments: &[Bytes]) -> Option<Media> {
-    let fits = match json.get().as_bytes().first()? {
-        b'{' | b'"' => true,
-        b'n' => !kind.is_description(),
-        _ => false,
-    };
     let is_sound = attachments.is_empty() || names_each_once(json, attachments.len());
-    (fits && is_sound).then(|| Media::new(json, attachments))
+    (is_media(kind, json) && is_sound).then(|| Media::new(json, attachments))
 }
 
 /// Whether `json` has one placeholder for each of `count` attachments: they are put back into it on the way out, and one that is

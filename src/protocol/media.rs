@@ -64,6 +64,9 @@ pub enum SignalKind {
 }
 
 impl SignalKind {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Offer, Self::Answer, Self::Candidate];
+
     /// Whether it describes a session. A second copy of a description breaks a call; a second copy of a candidate does not.
     pub fn is_description(self) -> bool {
         !matches!(self, SignalKind::Candidate)

@@ -1,5 +1,8 @@
 //! What a client is told went wrong: the documented codes, and the ones beside them.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::call::Refusal;
@@ -26,8 +29,26 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every one.
+    pub const ALL: [Self; 14] = [
+        Self::E001,
+        Self::E003,
+        Self::E004,
+        Self::E005,
+        Self::E101,
+        Self::E102,
+        Self::E203,
+        Self::E301,
+        Self::E302,
+        Self::E303,
+        Self::E304,
+        Self::E500,
+        Self::E501,
+        Self::E502,
+    ];
+
     /// Whether the same request may succeed a moment later.
-    fn is_retryable(self) -> bool {
+    pub fn is_retryable(self) -> bool {
         matches!(self, Self::E501 | Self::E502)
     }
 }
@@ -126,6 +147,35 @@ impl Problem {
     }
 }
 
+/// By hand: `retryable` goes with some codes, and is left out with the others.
+impl JsonSchema for Problem {
+    fn schema_name() -> Cow<'static, str> {
+        "Problem".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let retryable: Vec<Code> = Code::ALL.into_iter().filter(|code| code.is_retryable()).collect();
+        json_schema!({
+            "description": "What went wrong.",
+            "type": "object",
+            "properties": {
+                "code": { "description": "Which kind of problem it is.", "type": "string", "enum": Code::ALL },
+                "message": { "description": "For the developer of the client.", "type": "string" },
+                "retryable": {
+                    "description": "The same request may succeed a moment later; left out where not.",
+                    "type": "boolean",
+                    "const": true,
+                },
+            },
+            "required": ["code", "message"],
+            "additionalProperties": false,
+            "if": { "properties": { "code": { "enum": retryable } } },
+            "then": { "required": ["retryable"] },
+            "else": { "not": { "required": ["retryable"] } },
+        })
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
@@ -134,5 +184,17 @@ impl From<Refusal> for Problem {
             Refusal::WrongState { .. } | Refusal::NotActive => Code::E102,
         };
         Self::new(code, refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once() {
+        // One more variant is one more number.
+        assert_eq!(Code::ALL.map(|code| code as usize), std::array::from_fn(|index| index));
+        assert_eq!(Code::ALL.len(), Code::E502 as usize + 1);
     }
 }

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::ApnsConfig;
+use crate::finding::Finding;
 use crate::ids::{PushToken, PushTokenKind};
 use crate::outbound::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use crate::push::connection::Connection;
 use crate::push::message::Fields;
-use crate::push::{Kind, Message, Outcome, Provider};
+use crate::push::{Kind, Message, Outcome, Provider, dry_run};
 use provider_token::ProviderTokens;
 use reply::{Reaction, reaction};
 
@@ -29,6 +30,7 @@ pub struct Apns {
     connection: Connection,
     endpoint: Url,
     topic: HeaderValue,
+    clock: Clock,
 }
 
 impl Apns {
@@ -40,7 +42,15 @@ impl Apns {
             endpoint: config.endpoint.clone(),
             // The configuration takes a topic of letters, digits and a few signs only.
             topic: HeaderValue::try_from(&config.topic).expect("a topic can stand in a header"),
+            clock,
         }
+    }
+
+    /// Sends a push to a device that cannot exist: whether Apple takes the key, and this topic with it.
+    pub async fn dry_run(&self) -> Finding {
+        let outcome = self.send(&Message::trial(Kind::Ring, self.clock.now()), &dry_run::token()).await;
+        let topic = self.topic.to_str().unwrap_or_default();
+        dry_run::told("APNs", format!("Apple takes the key, for {topic}"), &self.endpoint, outcome)
     }
 
     /// Where a device is reached; `None` for what is no token of Apple's.

@@ -10,11 +10,12 @@ use url::Url;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::FcmConfig;
+use crate::finding::Finding;
 use crate::ids::{PushToken, PushTokenKind};
 use crate::outbound::header::{AUTHORIZATION, HeaderMap};
 use crate::push::connection::Connection;
 use crate::push::message::Fields;
-use crate::push::{Kind, Message, Outcome, Provider};
+use crate::push::{Kind, Message, Outcome, Provider, dry_run};
 use access::AccessTokens;
 use reply::{Reaction, reaction};
 
@@ -26,6 +27,7 @@ pub struct Fcm {
     access: AccessTokens,
     connection: Connection,
     url: Url,
+    project: String,
     clock: Clock,
 }
 
@@ -40,6 +42,7 @@ impl Fcm {
             access: AccessTokens::new(config, clock),
             connection: Connection::new(&config.endpoint, clock),
             url,
+            project: config.project.clone(),
             clock,
         }
     }
@@ -62,7 +65,27 @@ impl Provider for Fcm {
     }
 
     async fn send(&self, message: &Message, token: &PushToken) -> Outcome {
-        let body = body(message, token, self.clock.now()).to_string().into_bytes();
+        self.deliver(&body(message, token, self.clock.now())).await
+    }
+}
+
+impl Fcm {
+    /// Has the service check, and not send, a message to a token that cannot exist: whether it takes this service account.
+    pub async fn dry_run(&self) -> Finding {
+        let now = self.clock.now();
+        let mut body = body(&Message::trial(Kind::Missed, now), &dry_run::token(), now);
+        body["validate_only"] = json!(true);
+        let outcome = match self.deliver(&body).await {
+            // The service does not name the field in every such answer, and there is nothing else in it that is wrong.
+            outcome if outcome == Outcome::alert(reply::NOT_UNDERSTOOD) => Outcome::dead("INVALID_ARGUMENT"),
+            outcome => outcome,
+        };
+        let good = format!("the service account may send for the project {}", self.project);
+        dry_run::told("FCM", good, &self.url, outcome)
+    }
+
+    async fn deliver(&self, body: &Value) -> Outcome {
+        let body = body.to_string().into_bytes();
         let mut is_second = false;
         loop {
             let access = match self.access.current().await {

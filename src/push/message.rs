@@ -67,6 +67,15 @@ impl Message {
     }
 }
 
+impl Message {
+    /// One that is about no call, to see whether a service takes any: it is meant for a token that does not exist.
+    pub(super) fn trial(kind: Kind, now: Timestamp) -> Self {
+        let expires_at = now.plus(MISSED_TRIED_FOR);
+        let fields = Fields(vec![("type", "trial".into())]);
+        Self { kind, call: CallId::random(), fields, expires_at, tried_until: expires_at, attempts: 1 }
+    }
+}
+
 fn ring(call: &Call, until: Timestamp, status_token: String) -> Fields {
     Fields::of("incoming_call", call)
         .and("callerId", call.caller.user.as_str())
@@ -85,7 +94,9 @@ fn stop(call: &Call, why: Silence, now: Timestamp) -> Fields {
         Silence::Elsewhere(Elsewhere::Answered) => "answered_elsewhere",
         Silence::Elsewhere(Elsewhere::Declined) => "declined_elsewhere",
     };
-    Fields::of("call_cancelled", call).and("reason", reason).and("timestamp", millis(stopped_at(call, now)))
+    Fields::of("call_cancelled", call)
+        .and("reason", reason)
+        .and("timestamp", millis(call.stopped_ringing_at().unwrap_or(now)))
 }
 
 fn missed(call: &Call, now: Timestamp) -> Fields {
@@ -94,16 +105,7 @@ fn missed(call: &Call, now: Timestamp) -> Fields {
         .and(NAME, caller_name(call))
         .and("callType", call.call_type.word())
         .and("timestamp", millis(call.created_at))
-        .and("missedAt", millis(stopped_at(call, now)))
-}
-
-/// When the call stopped ringing.
-fn stopped_at(call: &Call, now: Timestamp) -> Timestamp {
-    match &call.state {
-        State::Ringing(_) => now,
-        State::Accepted(accepted) => accepted.at,
-        State::Over(over) => over.at,
-    }
+        .and("missedAt", millis(call.stopped_ringing_at().unwrap_or(now)))
 }
 
 fn caller_name(call: &Call) -> &str {

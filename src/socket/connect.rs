@@ -104,7 +104,7 @@ impl DisconnectHandler<LocalAdapter, OnDisconnect> for OnDisconnect {
         self.0.hub().metrics.disconnects.inc(left_by(reason));
         self.0.gone();
         if reason == DisconnectReason::ClientNSDisconnect {
-            self.0.left();
+            self.0.left(&socket);
         }
         defer(socket);
     }

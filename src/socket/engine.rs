@@ -34,7 +34,7 @@ const READ_BUFFER_BYTES: usize = 512;
 /// The query parameter that finds a websocket's connection; ours is the last one of that name.
 const OPENED: &str = "opened";
 /// Most binary attachments of one packet.
-const MAX_ATTACHMENTS: usize = 10;
+pub const MAX_ATTACHMENTS: usize = 10;
 /// Largest error answer of the engine, in bytes.
 const MAX_ERROR_BYTES: usize = 1024;
 /// The headers the engine looks at. The others are not kept for as long as the connection lives.
@@ -167,7 +167,7 @@ impl Engine {
     fn is_full(&self, uri: &Uri) -> bool {
         // The connection that asks is among the open ones.
         let (clients, connections) = (self.hub.connected(), self.open_connections.count());
-        let max = self.hub.settings.limits.max_connections;
+        let max = self.hub.limits.get(|limits| limits.max_connections);
         if query_value(uri, "sid").is_some() {
             return false;
         }

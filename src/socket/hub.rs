@@ -15,7 +15,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::protocol::Bounds;
 use crate::socket::ice::IceRenewals;
-use crate::socket::limits::UserLimits;
+use crate::socket::limits::Limits;
 use crate::socket::session::Session;
 use crate::socket::token_expiry::TokenExpiry;
 use crate::socket::transports::Transports;
@@ -30,7 +30,7 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 pub struct SocketSettings {
     /// Pings, time-outs and queues.
     pub socket: SocketConfig,
-    /// Rates and sizes.
+    /// Rates and sizes, as they are at the start.
     pub limits: LimitsConfig,
     /// Whether a connection needs a token.
     pub auth_required: bool,
@@ -40,10 +40,6 @@ impl SocketSettings {
     /// The settings among the configuration.
     pub fn new(config: &Config) -> Self {
         Self { socket: config.socket.clone(), limits: config.limits.clone(), auth_required: config.auth.required }
-    }
-
-    pub(super) fn bounds(&self) -> Bounds {
-        Bounds { sdp_bytes: self.limits.max_sdp_bytes, candidate_bytes: self.limits.max_candidate_bytes }
     }
 }
 
@@ -55,7 +51,7 @@ pub struct Hub {
     pub(super) clock: Clock,
     pub(super) lifecycle: Lifecycle,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) user_limits: UserLimits,
+    pub(super) limits: Limits,
     pub(super) token_expiry: TokenExpiry,
     pub(super) ice_servers: Arc<IceServers>,
     pub(super) ice_renewals: Arc<IceRenewals>,
@@ -73,7 +69,7 @@ struct Sessions {
 /// A user has as many connections as they may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Too many connections")]
-pub(super) struct TooManyConnections;
+pub struct TooManyConnections;
 
 impl Hub {
     /// A hub without sockets.
@@ -87,7 +83,7 @@ impl Hub {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            user_limits: UserLimits::new(&settings.limits),
+            limits: Limits::new(&settings.limits),
             settings,
             switchboard,
             authenticator,
@@ -101,6 +97,16 @@ impl Hub {
             is_draining: AtomicBool::new(false),
             sessions: Mutex::default(),
         })
+    }
+
+    /// These limits count from here on, for the clients that are connected, too.
+    pub fn set_limits(&self, limits: &LimitsConfig) {
+        self.limits.set(limits);
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.limits
+            .get(|limits| Bounds { sdp_bytes: limits.max_sdp_bytes, candidate_bytes: limits.max_candidate_bytes })
     }
 
     /// How many clients are connected.
@@ -156,31 +162,24 @@ impl Hub {
     }
 
     pub(super) fn add(&self, session: &Arc<Session>, user: Option<&UserId>) -> Result<(), TooManyConnections> {
+        let most = self.limits.get(|limits| limits.max_connections_per_user);
         let mut sessions = self.sessions.lock();
         if let Some(user) = user {
             let count = sessions.per_user.entry(user.clone()).or_default();
-            if *count >= self.settings.limits.max_connections_per_user {
+            if *count >= most {
                 return Err(TooManyConnections);
             }
             *count += 1;
         }
-        session.set_counted();
+        session.set_counted(true);
         sessions.by_id.insert(session.id().clone(), Arc::downgrade(session));
         Ok(())
     }
 
     /// Takes `session` out. Says whether it was the one of its name: a client may leave and come back over one connection.
     pub(super) fn remove(&self, session: &Session) -> bool {
+        self.uncount(session);
         let mut sessions = self.sessions.lock();
-        if session.is_counted()
-            && let Some(user) = session.token_user()
-            && let Some(count) = sessions.per_user.get_mut(user)
-        {
-            *count -= 1;
-            if *count == 0 {
-                sessions.per_user.remove(user);
-            }
-        }
         let is_here = sessions.by_id.get(session.id()).is_some_and(|kept| std::ptr::eq(kept.as_ptr(), session));
         if is_here {
             sessions.by_id.remove(session.id());
@@ -190,5 +189,19 @@ impl Hub {
             }
         }
         is_here
+    }
+
+    /// `session` is none of the connections of its user any more.
+    pub(super) fn uncount(&self, session: &Session) {
+        let mut sessions = self.sessions.lock();
+        if session.set_counted(false)
+            && let Some(user) = session.token_user()
+            && let Some(count) = sessions.per_user.get_mut(user)
+        {
+            *count -= 1;
+            if *count == 0 {
+                sessions.per_user.remove(user);
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::call::{Actor, Text};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
-use crate::protocol::IceServerList;
+use crate::protocol::{FreshIceServers, IceServersAck};
 use crate::socket::hub::Hub;
 use crate::socket::session::Session;
 use crate::switchboard::Unsent;
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Session {
     /// The answer to `get_ice_servers`.
-    pub(super) fn give_ice_servers(&self, region: Option<&Text>) -> IceServerList<impl Serialize + use<>> {
+    pub(super) fn give_ice_servers(&self, region: Option<&Text>) -> IceServersAck<impl Serialize + use<>> {
         let servers = &self.hub().ice_servers;
         let region = servers.region(region.map(Text::as_str));
         let given = match self.turn_user() {
@@ -40,7 +40,7 @@ impl Session {
             }
             None => servers.stun_only(),
         };
-        IceServerList::answer(given, servers.ttl())
+        IceServersAck::new(given, servers.ttl())
     }
 
     /// The device has answered a call, or may have.
@@ -71,7 +71,7 @@ impl Session {
         if !hub.switchboard.is_in_accepted_call(&actor).await.unwrap_or(true) {
             return;
         }
-        let list = IceServerList::event(hub.ice_servers.for_user(&user, region), hub.ice_servers.ttl());
+        let list = FreshIceServers::new(hub.ice_servers.for_user(&user, region), hub.ice_servers.ttl());
         let now = hub.clock.now();
         match self.wire().emit("ice_servers", &list) {
             Ok(()) => hub.ice_renewals.renewed(self.id(), region, now),

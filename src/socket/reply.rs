@@ -92,8 +92,8 @@ fn counted_as(code: Code) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Label;
-    use crate::protocol::EVENT_NAMES;
+    use crate::metrics::{EventOut, Label};
+    use crate::protocol::{EVENT_NAMES, told};
 
     #[test]
     fn every_event_of_clients_is_counted_by_its_name() {
@@ -101,6 +101,15 @@ mod tests {
             assert_eq!(EventIn::of(name).map(Label::words), Some(vec![name]));
         }
         assert_eq!(EventIn::COUNT, EVENT_NAMES.len() + 1, "and those without one");
+    }
+
+    #[test]
+    fn every_event_that_is_sent_is_counted_by_its_name() {
+        let told = told(());
+        for told in &told {
+            assert!(EventOut::of(told.name).is_some(), "{}", told.name);
+        }
+        assert_eq!(EventOut::COUNT, told.len() + 1, "and those without one");
     }
 
     #[test]

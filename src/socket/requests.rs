@@ -108,7 +108,7 @@ impl Session {
 
     async fn initiate(&self, request: CallRequest) -> Result<InitiateAck, Problem> {
         let by = self.actor().ok_or_else(Problem::no_identity)?;
-        if !self.hub().user_limits.count_call(&by.user) {
+        if !self.hub().limits.count_call(&by.user) {
             self.hub().metrics.rate_limited.inc(Limit::Calls);
             return Err(Problem::rate_limited());
         }

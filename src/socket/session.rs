@@ -75,10 +75,9 @@ impl Session {
             Some(identity) => (Some(identity.user), identity.expires_at),
             None => (None, None),
         };
-        let limits = &hub.settings.limits;
         Arc::new(Self {
             wire: Arc::new(Wire::new(id.clone(), socket, &hub)),
-            limits: SocketLimits::new(limits),
+            limits: SocketLimits::new(&hub.limits),
             mailbox: Mailbox::new(),
             token_user,
             state: Mutex::new(State { expires_at: expires_at.unwrap_or(NEVER), ..State::default() }),
@@ -113,12 +112,9 @@ impl Session {
         self.token_user.as_ref()
     }
 
-    pub(super) fn set_counted(&self) {
-        self.is_counted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_counted(&self) -> bool {
-        self.is_counted.load(Ordering::Relaxed)
+    /// From now on it is, or is no longer, among the connections of its user. Says whether it was.
+    pub(super) fn set_counted(&self, is_counted: bool) -> bool {
+        self.is_counted.swap(is_counted, Ordering::Relaxed)
     }
 
     pub(super) fn seat(&self) -> Option<Arc<Seat>> {
@@ -197,7 +193,7 @@ impl Session {
         let bytes = packet.len() + attachments.iter().map(Bytes::len).sum::<usize>();
         let claimed_user = if self.token_user.is_some() { None } else { self.state.lock().claimed_user.clone() };
         let user = self.token_user.as_ref().or(claimed_user.as_ref());
-        match self.limits.count(bytes, user, &self.hub.user_limits, now) {
+        match self.limits.count(bytes, user, &self.hub.limits, now) {
             Verdict::Allowed => {}
             Verdict::Refused => return self.refuse_for_rate(reply),
             Verdict::Expelled => {
@@ -206,7 +202,7 @@ impl Session {
                 return self.wire.expel(Problem::rate_limited());
             }
         }
-        let job = match decode(packet.as_str(), &attachments, self.hub.settings.bounds()) {
+        let job = match decode(packet.as_str(), &attachments, self.hub.bounds()) {
             Ok(ClientEvent::Pong) if ack_id.is_none() => return reply.to("pong").note(Answer::Ok),
             Ok(event) => {
                 let reply = reply.to(event.name());
@@ -218,7 +214,7 @@ impl Session {
             }
         };
         // As many as may come at once; more have been refused before they get here.
-        match self.mailbox.put(job, self.hub.settings.limits.event_burst as usize) {
+        match self.mailbox.put(job, self.hub.limits.get(|limits| limits.event_burst) as usize) {
             Put::Queued => {}
             Put::StartReader(job) => self.start_reader(Some(job)),
             Put::Full => {
@@ -229,7 +225,8 @@ impl Session {
     }
 
     /// The client has left by its own word. If its connection stays, it is closed: nobody counts it any more.
-    pub(super) fn left(self: &Arc<Self>) {
+    pub(super) fn left(self: &Arc<Self>, socket: &Socket) {
+        self.wire.leave(socket);
         let session = self.clone();
         let stopping = self.hub.lifecycle.stopping().clone();
         self.hub.lifecycle.spawn(async move {
@@ -243,6 +240,8 @@ impl Session {
 
     /// The client is gone. What it has sent before is dealt with first.
     pub(super) fn gone(self: &Arc<Self>) {
+        // Its place is free at once: the next connection may have been asked for already.
+        self.hub.uncount(self);
         if let Put::StartReader(job) = self.mailbox.put_last(Job::Gone) {
             self.start_reader(Some(job));
         }

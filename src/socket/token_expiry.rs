@@ -50,7 +50,7 @@ impl TokenExpiry {
             }
             if swept_at.plus(SWEEP_INTERVAL) <= now {
                 swept_at = now;
-                hub.user_limits.sweep();
+                hub.limits.sweep();
             }
             let next = self.due.lock().first().map_or(Duration::MAX, |(at, _)| now.until(*at));
             // Waits for the next token to expire, for one that expires sooner, or for the node to stop.

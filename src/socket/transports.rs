@@ -39,6 +39,11 @@ impl Transports {
         number
     }
 
+    /// The client that was found over `connection` has left, and may come back over it under the same number.
+    pub(super) fn reopen(&self, number: u64, connection: &Weak<Connection>) {
+        self.opened.lock().insert(number, connection.clone());
+    }
+
     /// The connection that was opened under `number`.
     pub(super) fn take_opened(&self, number: u64) -> Option<Arc<Connection>> {
         self.opened.lock().remove(&number)?.upgrade()

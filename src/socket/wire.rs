@@ -71,6 +71,13 @@ impl Wire {
         }
     }
 
+    /// The client has left, and may come back over the same connection.
+    pub(super) fn leave(&self, socket: &Socket) {
+        if let (Some((connection, _)), Some(number)) = (&self.websocket, opened_number(&socket.req_parts().uri)) {
+            self.transports.reopen(number, connection);
+        }
+    }
+
     /// What is counted.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.metrics

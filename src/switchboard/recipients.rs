@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backplane::{Backplane, Device};
-use crate::call::State;
 use crate::clock::Clock;
 use crate::ids::{CallId, DeviceId, PushToken, PushTokenKind, UserId};
 use crate::push::{Recipient, Recipients, Unknown};
@@ -40,11 +39,7 @@ impl Recipients for Known {
 
     async fn is_ringing(&self, call: CallId) -> Result<bool, Unknown> {
         let stored = self.backplane.load(call).await.map_err(|_| Unknown)?;
-        let now = self.clock.now();
-        Ok(stored.is_some_and(|stored| match &stored.call.state {
-            State::Ringing(ringing) => now < ringing.until,
-            State::Accepted(_) | State::Over(_) => false,
-        }))
+        Ok(stored.is_some_and(|stored| stored.call.rings_until(self.clock.now()).is_some()))
     }
 
     fn note(&self, call: CallId, what: What) {

@@ -33,7 +33,7 @@ def objects_of(name):
 
 
 def the(objects, kind):
-    (item,) = [item for item in manifests.of_kind(objects, kind) if not item["metadata"]["name"].endswith(("-internal", "-dashboard"))]
+    (item,) = [item for item in manifests.of_kind(objects, kind) if not item["metadata"]["name"].endswith(("-internal", "-dashboard", "-hot"))]
     return item
 
 
@@ -76,15 +76,46 @@ class Chart(unittest.TestCase):
     def test_secrets_are_files_or_variables_by_reference(self):
         pod = the(objects_of("nginx"), "Deployment")["spec"]["template"]["spec"]
         mounted = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
-        self.assertEqual(mounted, {"firebase", "apns", "turn", "redis-tls"})
+        self.assertEqual(mounted, {"firebase", "apns", "turn", "redis-tls", "jwt", "pods-tls"})
         variables = {item["name"]: item.get("valueFrom") for item in pod["containers"][0]["env"]}
         self.assertEqual(variables["REDIS_PASSWORD"], {"secretKeyRef": {"name": "redis", "key": "password"}})
         settings = the(objects_of("nginx"), "ConfigMap")["data"]
         self.assertEqual(settings["TURN_STATIC_SECRET_FILE"], "/etc/switchboard/turn/secret")
+        self.assertEqual(settings["JWT_SECRET_FILE"], "/etc/switchboard/jwt-secret/current")
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        self.assertEqual(mounts["jwt-secret"], "/etc/switchboard/jwt-secret")
         self.assertEqual(settings["CALL_MAX_DURATION"], "86400000")
         self.assertEqual(settings["WEBHOOK_URL"], "https://backend.example.org/calls")
         self.assertEqual(settings["WEBHOOK_EVENTS"], "call.ended,call.missed")
         self.assertEqual(settings["TURN_REGIONS"], "eu=turn:eu.example.org; us=turn:us.example.org,turns:us.example.org:443?transport=tcp")
+
+    def test_what_is_hot_is_in_a_file_and_starts_no_pods(self):
+        def parts(*arguments):
+            objects = manifests.parse(render("--set", ",".join(arguments)))
+            (hot,) = [item for item in manifests.of_kind(objects, "ConfigMap") if item["metadata"]["name"].endswith("-hot")]
+            return hot["data"]["settings"], the(objects, "Deployment")["spec"]["template"]
+
+        one, template = parts("hotConfig.LOG_LEVEL=debug", "hotConfig.EVENT_BYTES_RATE=10000000")
+        self.assertEqual(one, "EVENT_BYTES_RATE=10000000\nLOG_LEVEL=debug\n")
+        another, same = parts("hotConfig.LOG_LEVEL=info")
+        self.assertNotEqual(one, another)
+        self.assertEqual(template, same)
+
+    def test_pods_that_speak_tls_are_spoken_to_by_tls(self):
+        for name in ("nginx", "traefik", "haproxy"):
+            with self.subTest(values=name):
+                objects = manifests.parse(render("--values", CHART / f"ci/{name}-values.yaml", "--set", "tls.existingSecret=tls"))
+                container = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+                self.assertEqual(container["readinessProbe"]["httpGet"]["scheme"], "HTTPS")
+                self.assertNotIn("scheme", container["livenessProbe"]["httpGet"])
+                service = the(objects, "Service")
+                self.assertEqual(service["spec"]["ports"][0]["appProtocol"], "https")
+                annotations = service["metadata"].get("annotations", {}) | the(objects, "Ingress")["metadata"].get("annotations", {})
+                self.assertIn(annotations.get(*{
+                    "nginx": ("nginx.ingress.kubernetes.io/backend-protocol",),
+                    "traefik": ("traefik.ingress.kubernetes.io/service.serversscheme",),
+                    "haproxy": ("haproxy.org/server-ssl",),
+                }[name]), ("HTTPS", "https", "true"))
 
     def test_turn_credentials_live_as_long_as_they_are_to_wherever_the_secret_is(self):
         for where in ("turn.existingSecret=turn", "existingSecret=switchboard"):
@@ -165,6 +196,10 @@ REFUSED = {
     "terminationGracePeriodSeconds=29": "has to be 30 at least",
     "config.DRAIN_TIMEOUT=1000": "drain.drainSeconds",
     "config.JWT_SECRET=x": "is a secret",
+    "config.LOG_LEVEL=info hotConfig.LOG_LEVEL=debug": "the latter would win",
+    "hotConfig.PORT=1": "invalid propertyName 'PORT'",
+    "secretFiles.JWT_SECRET.secret=jwt": "key",
+    "config.TLS_CERT=x": "tls.existingSecret",
     "config.call_rate=x": "'call_rate' does not match",
     "redis.url=redis://user:password@redis:6379": "has a password in it",
     "redis.url=http://redis": "redis",

@@ -18,6 +18,7 @@ MARGIN = 5
 CUSTOM = {"gateway.networking.k8s.io", "monitoring.coreos.com", "keda.sh"}
 # The server's, and so those that nothing else may name.
 VARIABLES = set(re.findall(r"^\| `([A-Z][A-Z0-9_]{3,})` \|", (ROOT / "README.md").read_text(), re.MULTILINE)) | {"METRICS_PORT"}
+VARIABLES |= set(re.findall(r"`([A-Z][A-Z0-9_]+_FILE)` names a file", (ROOT / "README.md").read_text()))
 
 
 def parse(text):
@@ -177,7 +178,7 @@ def check_settings(test, objects, deployment):
             settings[name] = "redis://in-a-secret"
     # Files of Secrets are not there; the rest of the settings can be tried all the same.
     tried = {name: value for name, value in settings.items() if not value.startswith("/etc/switchboard/")}
-    for group in ("APNS_", "REDIS_TLS_", "FIREBASE_", "TURN_"):
+    for group in ("APNS_", "REDIS_TLS_", "FIREBASE_", "TURN_", "TLS_"):
         if set(name for name in settings if name.startswith(group)) - set(tried):
             tried = {name: value for name, value in tried.items() if not name.startswith(group)}
     secret = {"JWT_SECRET": "in the Secret, and long enough for it", "WEBHOOK_SECRET": "in-the-Secret-and-long-enough"}

@@ -22,6 +22,16 @@ fn wire_on_two_nodes() {
 }
 
 #[test]
+fn apis() {
+    passes("apis.test.mjs");
+}
+
+#[test]
+fn apis_on_two_nodes() {
+    passes_on_two_nodes("apis.test.mjs");
+}
+
+#[test]
 fn identity() {
     passes("identity.test.mjs");
 }
@@ -144,6 +154,21 @@ fn nodes() {
 #[test]
 fn proxy() {
     passes("proxy.test.mjs");
+}
+
+#[test]
+fn doctor() {
+    passes("doctor.test.mjs");
+}
+
+#[test]
+fn hot() {
+    passes("hot.test.mjs");
+}
+
+#[test]
+fn tls() {
+    passes("tls.test.mjs");
 }
 
 #[test]

@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, within } from './patience.mjs';
-import { freePort, launch, temporaryFolder } from './processes.mjs';
+import { certificate, freePort, launch, temporaryFolder } from './processes.mjs';
 
 /** turnutils_uclient takes its time: some seconds for a few messages. */
 const RELAY_MS = 60_000;
@@ -43,18 +43,20 @@ async function run(command, args, folder) {
 
 /**
  * Starts a coturn that accepts what is signed with any of `secrets`, which are in its database, or in its configuration if `inFile`
- * says so. It ends with the test, or with `stop`.
+ * says so; over TLS, too, if it is to be encrypted. `config` are further lines of its configuration. It ends with the test, or with `stop`.
  */
-export async function startCoturn(t, { secrets = [], inFile = false } = {}) {
-  const [port, folder] = [await freeUdpPort(), temporaryFolder()];
+export async function startCoturn(t, { secrets = [], inFile = false, isEncrypted = false, config = [] } = {}) {
+  const [port, tlsPort, folder] = [await freeUdpPort(), await freeUdpPort(), temporaryFolder()];
   const database = path.join(folder.path, 'turndb');
   const shown = readFileSync(fileURLToPath(new URL('turn/turnserver.conf', import.meta.url)), 'utf8');
   const realm = shown.match(/^realm=(.*)$/m)[1];
-  const here = ['listening-ip=127.0.0.1', 'relay-ip=127.0.0.1', 'allow-loopback-peers', 'no-tls', 'no-dtls', 'pidfile=turnserver.pid'];
+  const here = ['listening-ip=127.0.0.1', 'relay-ip=127.0.0.1', 'allow-loopback-peers', 'no-dtls', 'pidfile=turnserver.pid'];
+  const tls = isEncrypted ? certificate(folder.path) : undefined;
+  here.push(...(tls ? [`tls-listening-port=${tlsPort}`, `cert=${tls.cert}`, `pkey=${tls.key}`] : ['no-tls']));
   const text = shown.replace('listening-port=3478', `listening-port=${port}`).replace('/var/lib/turn/turndb', database);
   assert.ok(text.includes(`port=${port}`) && text.includes(database), 'turnserver.conf: a line was not replaced');
   const fixed = inFile ? secrets.map((secret) => `static-auth-secret=${secret}`) : [];
-  writeFileSync(path.join(folder.path, 'turnserver.conf'), [text, ...here, ...fixed, ''].join('\n'));
+  writeFileSync(path.join(folder.path, 'turnserver.conf'), [text, ...here, ...config, ...fixed, ''].join('\n'));
 
   /** Runs `turnadmin`, which leaves a log wherever it may write one. */
   async function administer(...args) {
@@ -68,6 +70,10 @@ export async function startCoturn(t, { secrets = [], inFile = false } = {}) {
     port,
     /** What a node hands out to reach it by UDP and by TCP. */
     urls: [`turn:127.0.0.1:${port}?transport=udp`, `turn:127.0.0.1:${port}?transport=tcp`],
+    /** What reaches it by TLS. */
+    encryptedUrl: `turns:127.0.0.1:${tlsPort}?transport=tcp`,
+    /** What makes a server trust it; nothing where there is no TLS. */
+    trustEnv: tls ? { SSL_CERT_FILE: tls.cert } : {},
     /** Accepts what this secret has signed, from here on. */
     accept: (secret) => administer('-s', secret),
     /** Accepts no more what this secret has signed. */
@@ -90,9 +96,10 @@ export async function startCoturn(t, { secrets = [], inFile = false } = {}) {
   };
 
   for (const secret of inFile ? [] : secrets) await coturn.accept(secret);
-  const { child, ended } = launch('turnserver', ['-c', 'turnserver.conf'], { folder: folder.path });
+  const { child, output, ended } = launch('turnserver', ['-c', 'turnserver.conf'], { folder: folder.path });
   const failed = ended.then((end) => assert.fail(`turnserver has ended: ${end.error ?? end.stdout + end.stderr}`));
   failed.catch(() => {});
+  coturn.output = output;
   await Promise.race([eventually(() => answers(port), 'turnserver does not answer'), failed]).catch(async (error) => {
     await coturn.stop();
     throw error;

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import {
-  NO_RATE_LIMITS, Phone, TRANSPORTS, chaosProxy, pair, phone, refused, startServer, talk, tokenOf, unique,
+  NO_RATE_LIMITS, Phone, TRANSPORTS, chaosProxy, eventually, pair, phone, refused, startServer, talk, tokenOf, unique, within,
 } from './support.mjs';
 
 let server;
@@ -254,6 +254,43 @@ describe('connections', () => {
     await assert.rejects(one(unique('late')).connect(), Error, 'a fifth connection');
     await laptop.hasNot('(disconnect)');
     await alice.hasNot('(disconnect)');
+  });
+
+  test('who leaves and comes back over one connection is counted once, and is closed when the token runs out', async (t) => {
+    const server = await startServer({ MAX_CONNECTIONS_PER_USER: '1' });
+    t.after(() => server.stop());
+    const [node] = server.nodes;
+    const user = unique('revenant');
+    /** A bare websocket whose client has connected, left, and connected again. */
+    const comeBack = async (token) => {
+      const websocket = new WebSocket(`${node.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      t.after(() => websocket.terminate());
+      const connect = `40${JSON.stringify({ token })}`;
+      const again = ['41', connect];
+      await within(new Promise((resolve, reject) => {
+        websocket.on('error', reject);
+        websocket.on('message', (data) => {
+          const packet = String(data);
+          if (packet.startsWith('0')) websocket.send(connect);
+          if (packet.startsWith('44')) reject(new Error(packet));
+          if (!packet.startsWith('40')) return;
+          if (!again.length) resolve();
+          for (const next of again.splice(0)) websocket.send(next);
+        });
+      }), 'it did not come back');
+      return websocket;
+    };
+    const closed = (websocket, what) => within(once(websocket, 'close'), what);
+    const lasting = await comeBack(tokenOf(user));
+    await assert.rejects(phone(t, node, { user }), Error, 'a second connection of one user');
+    lasting.close();
+    await closed(lasting, 'it was asked to close and stayed');
+    await eventually(() => phone(t, node, { user }).then((made) => made.close() ?? true), 'there is no room');
+    const passing = await eventually(
+      () => comeBack(tokenOf(user, { exp: Math.floor(Date.now() / 1000) + 3 })), 'there is no room',
+    );
+    await closed(passing, 'its token has run out and it stayed');
+    await eventually(() => phone(t, node, { user }), 'there is no room');
   });
 
   test('a connection that says nothing is closed after SOCKET_CONNECT_TIMEOUT', async (t) => {

@@ -1,6 +1,6 @@
 // Child processes of these tests: each has a folder of its own, and ends at the latest with the process that started it.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -63,4 +63,13 @@ export async function freePort() {
     });
     if (isFree) return port;
   }
+}
+
+/** A key and a certificate for this machine, which has signed itself, as files in `folder` and as what Node's servers take. */
+export function certificate(folder) {
+  const [key, cert] = ['tls.key', 'tls.crt'].map((name) => path.join(folder, name));
+  const about = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE', '-days', '2'];
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
+  execFileSync('openssl', [...args, ...about], { stdio: 'pipe' });
+  return { cert, key, options: { key: readFileSync(key), cert: readFileSync(cert) } };
 }

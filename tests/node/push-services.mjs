@@ -1,13 +1,12 @@
 // Stands in for Google's token endpoint, Firebase Cloud Messaging and Apple's push service: one HTTP/2 server that checks what they
 // check, remembers what it got, and answers as a test wants it to.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, verify } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import path from 'node:path';
 import { PATIENCE_MS, within } from './patience.mjs';
-import { temporaryFolder } from './processes.mjs';
+import { certificate, temporaryFolder } from './processes.mjs';
 
 const PROJECT = 'an-app';
 const ACCOUNT = `push@${PROJECT}.iam.gserviceaccount.com`;
@@ -192,15 +191,6 @@ export const html = (status) => ({ status, headers: { 'content-type': 'text/html
 
 // ------------------------------------------------------------------------------------------------------------------ server
 
-/** A key and a certificate for this machine, which has signed itself, in `folder`. */
-function certificate(folder) {
-  const [key, cert] = ['tls.key', 'tls.crt'].map((name) => path.join(folder, name));
-  const about = ['-subj', '/CN=push', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE', '-days', '2'];
-  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
-  execFileSync('openssl', [...args, ...about], { stdio: 'pipe' });
-  return { cert, options: { key: readFileSync(key), cert: readFileSync(cert) } };
-}
-
 /**
  * Starts the three services, over TLS if that is wanted. They end with the process that started them, which they do not keep from
  * ending.
@@ -259,7 +249,7 @@ export async function startPushServices({ isEncrypted = false } = {}) {
       assert.equal(headers['content-type'], 'application/json');
       checkFcm(body);
     });
-    const request = fcm.note({ token, fields: body.message?.data, message: body.message, authorization, session, at: Date.now(), wrong, isKnown });
+    const request = fcm.note({ token, fields: body.message?.data, message: body.message, validateOnly: body.validate_only, authorization, session, at: Date.now(), wrong, isKnown });
     if (!isKnown) return [fcm, undefined, fcmError(401, { word: 'UNAUTHENTICATED' }), request];
     if (wrong) return [fcm, undefined, fcmError(400, { word: 'INVALID_ARGUMENT', code: 'INVALID_ARGUMENT' }), request];
     return [fcm, token, { status: 200, headers: {}, body: { name: `projects/${PROJECT}/messages/0:${randomBytes(8).toString('hex')}` } }, request];

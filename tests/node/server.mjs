@@ -33,9 +33,9 @@ export async function run(args, env = {}) {
   return within(ended, `switchboard ${args.join(' ')} does not end`).finally(() => child.kill('SIGKILL'));
 }
 
-/** Starts one node with `env` beside the settings all tests share. It listens when this returns. */
-export async function startNode(env = {}) {
-  const { child, output, ended } = launch(binary(), [], { env: { ...BASE, ...env } });
+/** Starts one node with `env` beside the settings all tests share, in `folder` or an empty one. It listens when this returns. */
+export async function startNode(env = {}, { folder } = {}) {
+  const { child, output, ended } = launch(binary(), [], { env: { ...BASE, ...env }, folder });
   const address = new Promise((resolve, reject) => {
     child.stdout.on('data', () => {
       const found = output.stdout.match(/\blistening\b.*\b127\.0\.0\.1:(\d+)/);
@@ -50,7 +50,7 @@ export async function startNode(env = {}) {
   const node = {
     port,
     pid: child.pid,
-    url: `http://127.0.0.1:${port}`,
+    url: `${env.TLS_CERT ? 'https' : 'http'}://127.0.0.1:${port}`,
     output,
     ended,
     /** Whether it has been told to end, or has. */
@@ -67,6 +67,8 @@ export async function startNode(env = {}) {
     pause: () => child.kill('SIGSTOP'),
     /** It goes on. */
     resume: () => child.kill('SIGCONT'),
+    /** It is asked to read its configuration again. */
+    hangUp: () => child.kill('SIGHUP'),
     /** What `path` answers: `{status, body}`. Over a connection of its own, which counts no longer when the answer is there. */
     async get(path) {
       const [answer] = await once(http.get(`${node.url}${path}`, { agent: false }), 'response');

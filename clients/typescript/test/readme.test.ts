@@ -3,13 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import ts from 'typescript';
+import { declared, fieldsOf, members, namesOf, typeOf } from './declared.js';
 
 const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-const TYPES = new URL('../src/types.ts', import.meta.url).pathname;
-const checker = (() => {
-  const program = ts.createProgram([TYPES], { strict: true });
-  return { types: program.getTypeChecker(), file: program.getSourceFile(TYPES)! };
-})();
 
 /** The rows of the first table below a heading, as cells. */
 function rows(heading: string): string[][] {
@@ -23,18 +19,6 @@ function rows(heading: string): string[][] {
 /** Everything in backquotes. */
 const quoted = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
 
-function declared(name: string): ts.Type {
-  const found = checker.file.statements.find(
-    (node) => (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) && node.name.text === name,
-  );
-  assert.ok(found, `types.ts declares no ${name}`);
-  return checker.types.getTypeAtLocation(found);
-}
-
-const members = (type: ts.Type) => checker.types.getPropertiesOfType(type);
-const typeOf = (symbol: ts.Symbol) => checker.types.getTypeOfSymbol(symbol);
-const namesOf = (type: ts.Type) => members(type).map(({ name }) => name).sort();
-
 test('requests and their fields', () => {
   const written = new Map<string, string[]>();
   let current: string[] = [];
@@ -46,10 +30,7 @@ test('requests and their fields', () => {
     }
   }
   assert.ok(written.size > 10);
-  const typed = members(declared('Requests')).map((request): [string, string[]] => {
-    const fields = members(typeOf(request)).map(({ name, flags }) => (flags & ts.SymbolFlags.Optional ? `${name}?` : name));
-    return [request.name, fields.sort()];
-  });
+  const typed = members(declared('Requests')).map((request): [string, string[]] => [request.name, fieldsOf(typeOf(request))]);
   // Its payload may be left out, and so it is always sent here.
   const sort = (entries: Iterable<[string, string[]]>) => Object.fromEntries([...entries].sort(([a], [b]) => a.localeCompare(b)));
   assert.deepEqual(sort(typed), sort(written));

@@ -24,9 +24,15 @@
   "REDIS_TLS_CA" "redis.tls.existingSecret" "REDIS_TLS_CERT" "redis.tls.existingSecret" "REDIS_TLS_KEY" "redis.tls.existingSecret"
   "FIREBASE_PRIVATE_KEY_PATH" "fcm.existingSecret" "FIREBASE_PROJECT_ID" "fcm.projectId"
   "APNS_KEY_PATH" "apns.existingSecret" "APNS_KEY_ID" "apns.keyId" "APNS_TEAM_ID" "apns.teamId" "APNS_TOPIC" "apns.topic"
+  "TLS_CERT" "tls.existingSecret" "TLS_KEY" "tls.existingSecret" "CONFIG_FILE" "hotConfig"
   "APNS_ENVIRONMENT" "apns.environment" "TURN_SERVER_URL" "turn.urls" "TURN_REGIONS" "turn.regions" "TURN_TTL" "turn.ttl"
   "TURN_STATIC_SECRET_FILE" "turn.existingSecret" "WEBHOOK_URL" "webhooks.url" "WEBHOOK_EVENTS" "webhooks.events" -}}
 {{- $secret := list "JWT_SECRET" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "TURN_STATIC_SECRET" "TURN_CREDENTIAL" "WEBHOOK_SECRET" -}}
+{{- range $name, $_ := .hotConfig -}}
+{{- if hasKey $.config $name -}}
+{{- fail (printf "hotConfig.%s and config.%s: the latter would win, and never change without new pods" $name $name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $_ := .config -}}
 {{- if has $name $secret -}}
 {{- fail (printf "config.%s is a secret, and config ends up where anybody can read it: put it into the Secret that existingSecret names" $name) -}}

@@ -9,6 +9,12 @@
 {{- $values := .Values -}}
 {{- $settings := dict "DRAIN_TIMEOUT" (mul $values.drain.drainSeconds 1000) "SHUTDOWN_TIMEOUT" (mul $values.drain.shutdownSeconds 1000) -}}
 {{- if ne (int $values.containerPort) 3000 }}{{ $_ := set $settings "PORT" $values.containerPort }}{{ end -}}
+{{- if $values.tls.existingSecret -}}
+{{- $_ := set $settings "TLS_CERT" (print "/etc/switchboard/tls/" $values.tls.certKey) -}}
+{{- $_ := set $settings "TLS_KEY" (print "/etc/switchboard/tls/" $values.tls.keyKey) -}}
+{{- end -}}
+{{- if $values.hotConfig }}{{ $_ := set $settings "CONFIG_FILE" "/etc/switchboard/hot/settings" }}{{ end -}}
+{{- range $name, $file := $values.secretFiles }}{{ $_ := set $settings (print $name "_FILE") (print "/etc/switchboard/" (include "switchboard.secretFile" $name) "/" $file.key) }}{{ end -}}
 {{- if ne (int $values.internalService.port) 9464 }}{{ $_ := set $settings "METRICS_PORT" $values.internalService.port }}{{ end -}}
 {{- with $values.redis -}}
 {{- if not .enabled }}{{ $_ := set $settings "BACKPLANE" "embedded" }}{{ else -}}
@@ -50,10 +56,23 @@
 {{- end }}
 {{- end }}
 
+{{/* The settings that change without new pods, as lines of a file. */}}
+{{- define "switchboard.hotSettings" -}}
+{{- range $name, $value := .Values.hotConfig }}
+{{ $name }}={{ include "switchboard.setting" $value }}
+{{- end }}
+{{- end }}
+
+{{/* What the folder of a secret is called, and its volume. */}}
+{{- define "switchboard.secretFile" -}}
+{{ lower . | replace "_" "-" }}
+{{- end }}
+
 {{/* What is mounted as files: name, Secret. Folders and not single files, so that a Secret that changes is seen. */}}
 {{- define "switchboard.files" -}}
 {{- $tls := and .Values.redis.enabled .Values.redis.tls.existingSecret -}}
-{{- $all := dict "fcm" .Values.fcm.existingSecret "apns" .Values.apns.existingSecret "turn" .Values.turn.existingSecret "redis-tls" $tls -}}
+{{- $all := dict "fcm" .Values.fcm.existingSecret "apns" .Values.apns.existingSecret "turn" .Values.turn.existingSecret "redis-tls" $tls "tls" .Values.tls.existingSecret -}}
+{{- range $name, $file := .Values.secretFiles }}{{ $_ := set $all (include "switchboard.secretFile" $name) $file.secret }}{{ end -}}
 {{- range $name, $secret := $all }}
 {{- if $secret }}
 {{ $name }}: {{ $secret }}

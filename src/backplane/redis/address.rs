@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
@@ -10,6 +11,7 @@ use redis::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::backplane::redis::link::plain;
 use crate::config::{RedisConfig, RedisServers, RedisTls};
 
 /// How long a connection may take to be made.
@@ -44,7 +46,7 @@ pub(super) enum AddressError {
 
 /// A client for the Redis that is the primary at present.
 pub(super) async fn client(config: &RedisConfig) -> Result<Client, AddressError> {
-    let settings = redis_settings(config.username.as_deref(), config.password.as_ref()).set_db(i64::from(config.db));
+    let settings = credentials(config);
     match &config.servers {
         RedisServers::Tcp { host, port } => build(tcp(host, *port, config.tls.as_ref()), settings, config.tls.as_ref()),
         RedisServers::Unix(path) => build(ConnectionAddr::Unix(path.clone()), settings, None),
@@ -62,6 +64,28 @@ pub(super) async fn client(config: &RedisConfig) -> Result<Client, AddressError>
             Err(AddressError::NoPrimary(master.clone()))
         }
     }
+}
+
+/// Which primary each Sentinel names, or why it does not answer.
+pub(super) async fn ask_sentinels(config: &RedisConfig) -> Vec<(String, Result<Option<(String, u16)>, String>)> {
+    let RedisServers::Sentinel { sentinels, master, username, password } = &config.servers else { return Vec::new() };
+    let asked = sentinels.iter().map(|(host, port)| async move {
+        let credentials = redis_settings(username.as_deref(), password.as_ref());
+        let answer = match build(tcp(host, *port, config.tls.as_ref()), credentials, config.tls.as_ref()) {
+            Ok(sentinel) => match tokio::time::timeout(SENTINEL_TIMEOUT, primary(&sentinel, master)).await {
+                Ok(answer) => answer.map_err(|error| plain(&error)),
+                Err(_) => Err("it takes too long".to_owned()),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        (format!("{host}:{port}"), answer)
+    });
+    join_all(asked).await
+}
+
+/// Who the node is to Redis, and in which database.
+pub(super) fn credentials(config: &RedisConfig) -> RedisConnectionInfo {
+    redis_settings(config.username.as_deref(), config.password.as_ref()).set_db(i64::from(config.db))
 }
 
 async fn primary(sentinel: &Client, master: &str) -> Result<Option<(String, u16)>, RedisError> {

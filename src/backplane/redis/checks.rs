@@ -39,12 +39,17 @@ pub(super) struct Findings {
 /// Looks at a Redis.
 pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<Findings, Unfit> {
     let text: String = redis::cmd("INFO").query_async(connection).await.map_err(Unfit::Failed)?;
-    let info: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
-    let field = |name: &str| info.get(name).copied().unwrap_or_default();
-    judge(&info, field)
+    judge(&fields(&text))
 }
 
-fn judge<'a>(info: &HashMap<&str, &'a str>, field: impl Fn(&str) -> &'a str) -> Result<Findings, Unfit> {
+/// What stands in an answer to `INFO`.
+pub(super) fn fields(info: &str) -> HashMap<&str, &str> {
+    info.lines().filter_map(|line| line.split_once(':')).collect()
+}
+
+/// Whether a Redis that says this of itself is of use.
+pub(super) fn judge(info: &HashMap<&str, &str>) -> Result<Findings, Unfit> {
+    let field = |name: &str| info.get(name).copied().unwrap_or_default();
     let version = field("redis_version");
     if parsed(version).is_some_and(|version| version < OLDEST) {
         return Err(Unfit::Old(version.to_owned()));
@@ -86,8 +91,7 @@ mod tests {
     use super::*;
 
     fn judged(fields: &[(&'static str, &'static str)]) -> Result<Findings, Unfit> {
-        let info: HashMap<&str, &str> = fields.iter().copied().collect();
-        judge(&info, |name| info.get(name).copied().unwrap_or_default())
+        judge(&fields.iter().copied().collect())
     }
 
     #[test]

@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use bb8_redis::{RedisConnectionManager, bb8};
+use parking_lot::{Mutex, RwLock};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, FromRedisValue, RedisError};
+use redis::{Client, Cmd, ConnectionInfo, FromRedisValue, RedisConnectionInfo, RedisError};
 
 use crate::backplane::redis::address::{ANSWER_TIMEOUT, connection_config};
 use crate::backplane::redis::channels::Channels;
@@ -25,7 +26,7 @@ pub(super) struct Connection {
     generation: u64,
     commands: MultiplexedConnection,
     reads: MultiplexedConnection,
-    pool: bb8::Pool<RedisConnectionManager>,
+    house: House,
     channels: Channels,
 }
 
@@ -44,13 +45,13 @@ impl Connection {
             client.get_multiplexed_async_connection_with_config(&config),
         )?;
         scripts.load(&mut commands).await?;
-        let manager = RedisConnectionManager::new(client.get_connection_info().clone())?;
-        let pool = bb8::Pool::builder()
-            .max_size(POOL_SIZE)
-            .test_on_check_out(false)
-            .connection_timeout(timeout)
-            .build_unchecked(manager);
-        Ok(Self { generation, commands, reads, pool, channels })
+        let house = House::new(client.get_connection_info().clone(), timeout)?;
+        Ok(Self { generation, commands, reads, house, channels })
+    }
+
+    /// Connections that are made later on show these.
+    pub(super) fn set_credentials(&self, credentials: RedisConnectionInfo) {
+        *self.house.fresh.lock() = Some(credentials);
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -75,14 +76,52 @@ impl Connection {
         let answer = match lane {
             Lane::Calls => evaluate(&mut self.commands.clone(), script, &command).await,
             Lane::Reads => evaluate(&mut self.reads.clone(), script, &command).await,
-            Lane::House => match self.pool.get().await {
-                Ok(mut connection) => evaluate(&mut connection, script, &command).await,
-                Err(bb8::RunError::User(error)) => Err(error),
-                Err(bb8::RunError::TimedOut) => return Err(RunError::Busy),
-            },
+            Lane::House => {
+                let pool = self.house.pool.read().clone();
+                match pool.get().await {
+                    Ok(mut connection) => evaluate(&mut connection, script, &command).await,
+                    Err(error) => {
+                        self.house.renew()?;
+                        return Err(match error {
+                            bb8::RunError::User(error) => RunError::Failed(error),
+                            bb8::RunError::TimedOut => RunError::Busy,
+                        });
+                    }
+                }
+            }
         };
         answer.map_err(RunError::Failed)
     }
+}
+
+/// The pool for house-keeping, which makes connections now and then for as long as the generation lives.
+struct House {
+    pool: RwLock<bb8::Pool<RedisConnectionManager>>,
+    info: ConnectionInfo,
+    /// Credentials that are newer than those of the pool. Until they are needed what is connected goes on: the new ones may be here
+    /// before Redis knows them.
+    fresh: Mutex<Option<RedisConnectionInfo>>,
+    timeout: Duration,
+}
+
+impl House {
+    fn new(info: ConnectionInfo, timeout: Duration) -> Result<Self, RedisError> {
+        let pool = RwLock::new(pool(info.clone(), timeout)?);
+        Ok(Self { pool, info, fresh: Mutex::default(), timeout })
+    }
+
+    /// The pool gives no connection: if there are newer credentials, the next one to ask finds a pool with those.
+    fn renew(&self) -> Result<(), RedisError> {
+        if let Some(credentials) = self.fresh.lock().take() {
+            *self.pool.write() = pool(self.info.clone().set_redis_settings(credentials), self.timeout)?;
+        }
+        Ok(())
+    }
+}
+
+fn pool(info: ConnectionInfo, timeout: Duration) -> Result<bb8::Pool<RedisConnectionManager>, RedisError> {
+    let builder = bb8::Pool::builder().max_size(POOL_SIZE).test_on_check_out(false).connection_timeout(timeout);
+    Ok(builder.build_unchecked(RedisConnectionManager::new(info)?))
 }
 
 /// Why a script was not run.

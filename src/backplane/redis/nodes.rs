@@ -14,7 +14,7 @@ use crate::ids::{DeviceId, EventId, NodeId, SessionId, UserId};
 
 /// After how many milliseconds without a sign of life a node counts as dead; `scripts/part_alive.lua` has it, too. They are a second
 /// apart.
-const DEAD_AFTER_MS: u64 = 8_000;
+pub(super) const DEAD_AFTER_MS: u64 = 8_000;
 /// For how long after Redis had lost everything a call may still be put back by one of the nodes.
 const PUT_BACK_WITHIN_MS: u64 = 3_000;
 /// How much earlier than a node's last sign of life the last news of a call may have come.

@@ -142,7 +142,8 @@ impl Redis {
     }
 
     async fn open(self: &Arc<Self>, generation: u64) -> Result<(Connection, Findings), OpenError> {
-        let client = address::client(&self.config).await?;
+        let config = self.config.read().clone();
+        let client = address::client(&config).await?;
         let listener: Arc<dyn Listener> = Arc::new(Ears { node: self.clone(), generation });
         let own = vec![self.keys.node_channel(self.node.as_str()), self.keys.expired_channel().to_owned()];
         let channels = Channels::open(client.clone(), self.keys.clone(), self.wanted.clone(), listener, own);

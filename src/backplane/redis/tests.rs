@@ -130,6 +130,8 @@ pub(super) struct RedisLab {
     correction: Option<Correction>,
     /// Most users that a node listens to over one connection, if not as many as ever.
     max_channels: Option<usize>,
+    /// The longest wait of a node for Redis.
+    timeout: Duration,
     pub(super) server: Server,
 }
 
@@ -146,7 +148,8 @@ impl Lab for RedisLab {
 
     async fn start() -> Self {
         let (clock, hand) = Clock::set_by_hand(EPOCH);
-        Self { nodes: Mutex::default(), clock, hand, correction: None, max_channels: None, server: Server::start() }
+        let (nodes, server) = (Mutex::default(), Server::start());
+        Self { nodes, clock, hand, correction: None, max_channels: None, timeout: PATIENCE, server }
     }
 
     async fn node(&self, receiver: Arc<dyn Receiver>) -> Arc<dyn Backplane> {
@@ -159,7 +162,7 @@ impl Lab for RedisLab {
             feed: Some(LIMITS.feed),
             timelines: Some(LIMITS.timelines),
         };
-        let config = self.server.config();
+        let config = RedisConfig { timeout: self.timeout, ..self.server.config() };
         let mut node = Redis::new(config, retention, self.clock, self.correction, receiver, Metrics::new());
         if let Some(most) = self.max_channels {
             Arc::get_mut(&mut node).unwrap().wanted = Arc::new(Wanted::new(most));
@@ -210,6 +213,7 @@ impl Lab for RedisLab {
 
 conformance! { RedisLab, #[tokio::test] }
 
+mod credentials;
 mod listening;
 mod releases;
 mod skew;

@@ -24,7 +24,7 @@ fn turn_credentials_come_whole_and_with_a_server() {
     assert_eq!(errors([SECRET]), "TURN_STATIC_SECRET: is set without TURN_SERVER_URL");
     let pair = [URL, ("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")];
     assert!(matches!(read(pair).ice.turn, TurnCredentials::Static { .. }));
-    assert!(matches!(read([URL, SECRET]).ice.turn, TurnCredentials::Secret { file: None, .. }));
+    assert!(matches!(read([URL, SECRET]).ice.turn, TurnCredentials::Secret(_)));
     assert_eq!(read([URL]).warnings.len(), 1);
     let [username, credential] = [("TURN_USERNAME", "u"), ("TURN_CREDENTIAL", "c")];
     assert_eq!(read([URL, SECRET, username, credential]).warnings.len(), 1);
@@ -115,10 +115,10 @@ fn the_secret_may_be_in_a_file() {
     fs::write(&path, "\n  \n").unwrap();
     assert_eq!(errors([URL, file]), "TURN_STATIC_SECRET_FILE: names an empty file");
     fs::write(&path, "\n the-new one \r\nthe-old-one\n").unwrap();
-    let TurnCredentials::Secret { secret, file: Some(_) } = read([URL, file]).ice.turn else { panic!("no secret") };
+    let TurnCredentials::Secret(secret) = read([URL, file]).ice.turn else { panic!("no secret") };
     assert_eq!(secret.expose_secret(), "the-new one");
     fs::write(&path, "\u{feff}as Windows writes it\r\n").unwrap();
-    let TurnCredentials::Secret { secret, .. } = read([URL, file]).ice.turn else { panic!("no secret") };
+    let TurnCredentials::Secret(secret) = read([URL, file]).ice.turn else { panic!("no secret") };
     assert_eq!(secret.expose_secret(), "as Windows writes it");
     let both = "TURN_STATIC_SECRET_FILE: is set beside TURN_STATIC_SECRET; only one of them may hold the secret";
     assert_eq!(errors([URL, SECRET, file]), both);

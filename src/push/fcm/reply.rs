@@ -14,6 +14,9 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(60);
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
+/// What is said of a message that is wrong in itself.
+pub(super) const NOT_UNDERSTOOD: &str = "the service does not understand a message (INVALID_ARGUMENT)";
+
 /// What follows from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
@@ -33,7 +36,7 @@ pub(super) fn reaction(reply: &Reply) -> Reaction {
     Reaction::Is(match (reply.status, code) {
         (404, "UNREGISTERED") => Outcome::dead("UNREGISTERED"),
         (400, "INVALID_ARGUMENT") if blames_the_token(&said) => Outcome::dead("INVALID_ARGUMENT"),
-        (400, "INVALID_ARGUMENT") => Outcome::alert("the service does not understand a message (INVALID_ARGUMENT)"),
+        (400, "INVALID_ARGUMENT") => Outcome::alert(NOT_UNDERSTOOD),
         (403, "SENDER_ID_MISMATCH") => Outcome::TokenDead {
             since: None,
             if_often: Some("tokens belong to another Firebase project (SENDER_ID_MISMATCH)"),
