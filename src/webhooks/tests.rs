@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backplane::{
-    Backplane, Commit, Committed, Delivery, Expected, Memory, MemoryConfig, Position, Receiver as Line, Version,
+    Backplane, Commit, Committed, Delivery, Expected, FeedBounds, Memory, MemoryConfig, Position, Receiver as Line,
+    Version,
 };
 use crate::call::{
     Accepted, Call, CallType, CallerDisplay, EndReason, Milestone, Outcome, Over, Party, Ringing, State, Text,
@@ -77,6 +78,10 @@ struct House {
 
 impl House {
     fn new(events: &[WebhookEvent]) -> Self {
+        Self::keeping(KEPT, events)
+    }
+
+    fn keeping(feed: FeedBounds, events: &[WebhookEvent]) -> Self {
         let clock = Clock::following_tokio(START);
         let ttl = Duration::from_secs(86_400);
         let config = MemoryConfig {
@@ -84,7 +89,7 @@ impl House {
             inbox_bytes: 10_000,
             inbox_ttl: ttl,
             over_ttl: Duration::from_secs(60),
-            feed: Some(KEPT),
+            feed: Some(feed),
             timelines: None,
         };
         let backplane: Arc<dyn Backplane> = Arc::new(Memory::new(clock, config).node(Arc::new(Nobody)));
@@ -197,9 +202,12 @@ impl House {
     }
 
     fn count(&self, event: &str, outcome: &str) -> u64 {
+        self.metric(&format!("switchboard_webhooks_total{{event=\"{event}\",outcome=\"{outcome}\"}}"))
+    }
+
+    fn metric(&self, name: &str) -> u64 {
         let text = Exposition::new(self.metrics.clone()).text();
-        let name = format!("switchboard_webhooks_total{{event=\"{event}\",outcome=\"{outcome}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
     }
 }
 
@@ -345,6 +353,22 @@ async fn what_is_under_way_ends_before_the_node_does_but_is_not_waited_for_for_e
         house.pass(10).await;
         assert_eq!(house.count("call.started", "taken"), is_taken, "{answers_after} ms");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_counted_and_what_is_not_kept() {
+    let house = House::keeping(FeedBounds { calls: 2, ..KEPT }, &ALL);
+    *house.door.otherwise.lock() = TROUBLE;
+    let metrics = |house: &House| {
+        ["waiting", "oldest_seconds", "dropped"].map(|name| house.metric(&format!("switchboard_webhooks_{name}")))
+    };
+    house.begin(1).await;
+    house.pass(11_000).await;
+    assert_eq!(metrics(&house), [1, 10, 0]);
+    house.begin(2).await;
+    house.begin(3).await;
+    house.pass(10_000).await;
+    assert_eq!(metrics(&house), [2, 20, 1]);
 }
 
 #[tokio::test(start_paused = true)]
