@@ -21,15 +21,15 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 /// What is to be said about this machine.
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let host = config.server.host;
-    let public = port("PORT", host, config.server.port).await;
+    let public = port("PORT", host, config.server.port, config.server.tls.is_some()).await;
     let inside = match config.server.metrics_port {
-        Some(number) => port("METRICS_PORT", host, number).await,
+        Some(number) => port("METRICS_PORT", host, number, false).await,
         None => Finding::absent("METRICS_PORT", "off: no metrics, and probes have to ask PORT"),
     };
     vec![public, inside, descriptors(config.limits.max_connections)]
 }
 
-async fn port(name: &str, host: IpAddr, number: u16) -> Finding {
+async fn port(name: &str, host: IpAddr, number: u16, is_encrypted: bool) -> Finding {
     if number == 0 {
         return Finding::absent(name, "0: the system chooses a free port");
     }
@@ -38,6 +38,12 @@ async fn port(name: &str, host: IpAddr, number: u16) -> Finding {
         return Finding::ok(name, format!("{address} is free"));
     };
     match error.kind() {
+        // The certificate is made for the name that clients use, and not for this machine's.
+        ErrorKind::AddrInUse if is_encrypted => Finding::warning(
+            name,
+            format!("{address} is in use (by a node that runs already?)"),
+            format!("Set {name} to another port, or end what listens there (ss -ltnp), unless it is a node"),
+        ),
         ErrorKind::AddrInUse => match tokio::time::timeout(ANSWER_TIMEOUT, ask(address)).await {
             Ok(Some(ready)) => in_use(name, address, &ready),
             Ok(None) | Err(_) => Finding::problem(
@@ -162,11 +168,15 @@ mod tests {
             let (mut stream, _) = stranger.accept().await.unwrap();
             stream.write_all(b"SSH-2.0-stranger\r\n").await.unwrap();
         });
-        assert_eq!(port("PORT", LOCALHOST, number).await.mark, Mark::Problem);
+        assert_eq!(port("PORT", LOCALHOST, number, true).await.mark, Mark::Warning);
+        assert_eq!(port("PORT", LOCALHOST, number, false).await.mark, Mark::Problem);
         answer.await.unwrap();
-        assert_eq!(port("PORT", LOCALHOST, number).await, Finding::ok("PORT", format!("127.0.0.1:{number} is free")));
-        assert_eq!(port("PORT", LOCALHOST, 0).await.mark, Mark::Absent);
-        assert!(port("PORT", [192, 0, 2, 1].into(), number).await.advice.unwrap().contains("HOST"));
+        assert_eq!(
+            port("PORT", LOCALHOST, number, false).await,
+            Finding::ok("PORT", format!("127.0.0.1:{number} is free"))
+        );
+        assert_eq!(port("PORT", LOCALHOST, 0, false).await.mark, Mark::Absent);
+        assert!(port("PORT", [192, 0, 2, 1].into(), number, false).await.advice.unwrap().contains("HOST"));
     }
 
     #[test]
