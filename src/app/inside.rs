@@ -80,7 +80,10 @@ impl http::Timelines for Kept {
     }
 
     async fn of(&self, call: CallId) -> Result<Option<Account>, http::NotNow> {
-        self.switchboard.timeline(call).await.map_err(|_| http::NotNow)
+        let switchboard = self.switchboard.clone();
+        // In a task of its own: what has been noted is written down first, also if nobody waits for the answer any more.
+        let asked = tokio::spawn(async move { switchboard.timeline(call).await });
+        asked.await.map_err(|_| http::NotNow)?.map_err(|_| http::NotNow)
     }
 }
 

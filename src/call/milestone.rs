@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::call::{Actor, Call, CallType, EndReason, Outcome, Party, State};
+use crate::call::{Actor, Call, CallType, EndReason, Outcome, Over, Party, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, DeviceId, UserId};
 
@@ -101,12 +101,13 @@ impl Ending {
         }
     }
 
-    fn of(outcome: &Outcome, was_answered: bool, at_once: bool) -> Self {
-        match outcome {
+    /// How a call ended; one that was over as soon as it began met a busy callee.
+    pub fn of(over: &Over, at_once: bool) -> Self {
+        match &over.outcome {
             Outcome::Rejected if at_once => Self::Busy,
             Outcome::Rejected => Self::Rejected,
             Outcome::TimedOut => Self::NoAnswer,
-            Outcome::Ended(EndReason::HungUp(_)) if was_answered => Self::HungUp,
+            Outcome::Ended(EndReason::HungUp(_)) if over.accepted_at.is_some() => Self::HungUp,
             Outcome::Ended(EndReason::HungUp(_)) => Self::Cancelled,
             Outcome::Ended(EndReason::Replaced) => Self::Replaced,
             Outcome::Ended(EndReason::ConnectionLost) => Self::ConnectionLost,
@@ -129,8 +130,7 @@ impl Milestone {
             State::Accepted(accepted) if !was_accepted => turns.push((Turn::Answered, accepted.at)),
             State::Accepted(_) => {}
             State::Over(over) => {
-                let ending = Ending::of(&over.outcome, over.accepted_at.is_some(), before.is_none());
-                turns.push((Turn::Ended(ending), over.at));
+                turns.push((Turn::Ended(Ending::of(over, before.is_none())), over.at));
             }
         }
         turns.into_iter().map(|(turn, at)| Self::new(turn, at, before, after, by)).collect()

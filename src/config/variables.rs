@@ -278,10 +278,10 @@ const VARIABLES: &[Variable] = &[
     var(Server, "HOST", Value("0.0.0.0"), Address, "The address to listen on"),
     var(Server, "TLS_CERT", Unset, Path, "PEM file of the certificate of `PORT`, the intermediate ones behind it; with it clients come by `https:` and `wss:`. Read again when it changes"),
     var(Server, "TLS_KEY", Unset, Path, "PEM file of the key of that certificate"),
-    var(Server, "METRICS_PORT", Value("9464"), PortOrOff, "The port of `/metrics`, `/livez` and `/readyz` for the inside, at `HOST`; 0 takes any free one, `off` does without"),
+    var(Server, "METRICS_PORT", Value("9464"), PortOrOff, "The port for the inside, at `HOST`: `/metrics`, `/livez`, `/readyz` and what happened to calls; 0 takes any free one, `off` does without"),
     var(Server, "METRICS_PUBLIC", Value("false"), Flag, "`true` answers `/metrics` on the public port too, to anybody"),
     var(Server, "CORS_ORIGIN", Value("*"), Origins, "The web origins that may use this server; with a list, cookies are allowed too"),
-    var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second"),
+    var(Server, "WORKER_THREADS", Value("1"), Number(1, 1024), "Threads that run the server; a message costs least CPU with one, which serves some thousand calls per second, some hundred with Redis"),
     var(Server, "DRAIN_TIMEOUT", Chosen("10000 with Redis, else 1000"), Milliseconds(0, 10 * MINUTE), "Over how long a shutdown sends the clients away"),
     var(Server, "SHUTDOWN_TIMEOUT", Value("10000"), Milliseconds(0, 10 * MINUTE), "How long a shutdown waits for work in progress"),
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload, Prospect, Stored, Unavailable};
 use crate::call::{
-    Actor, Call, Command, Decision, Effect, EndReason, Initiation, Milestone, Outcome, Request, State, Transition,
+    Actor, Call, Command, Decision, Effect, Initiation, Milestone, Request, State, Transition,
 };
 use crate::ids::CallId;
 use crate::push::Wakeup;
-use crate::switchboard::observed::Change;
+use crate::switchboard::observed::{Change, how};
 use crate::switchboard::{Begun, Failure, NewCall, Switchboard, calls_to_leave, traced};
 use crate::timeline::Entry;
 use crate::traces;
@@ -159,7 +159,7 @@ impl Switchboard {
         let commit = Commit { expected, call: call.clone(), outbox, milestones, entries };
         let committed = self.make(commit).await?;
         if committed == Committed::Done {
-            note(call);
+            note(call, change);
             self.observed.committed(call, change);
             for (user, wake) in wakes {
                 self.push.wake(Wakeup { user, call: call.clone(), wake });
@@ -174,7 +174,7 @@ fn listed(live: &LiveCalls) -> impl Iterator<Item = &Call> {
 }
 
 /// One line for each call, when it is over; the way there only for who wants to see it.
-fn note(call: &Call) {
+fn note(call: &Call, change: Change) {
     let Call { id, caller, callee, .. } = call;
     match &call.state {
         State::Ringing(_) => tracing::debug!(call_id = %id, caller = %caller.user, %callee, "a call rings"),
@@ -183,13 +183,7 @@ fn note(call: &Call) {
             let answered_at = over.accepted_at.unwrap_or(over.at);
             let rang_ms = answered_at.0.saturating_sub(call.created_at.0);
             let talked_ms = over.at.0.saturating_sub(answered_at.0);
-            let how = match &over.outcome {
-                Outcome::Ended(EndReason::HungUp(_)) => "hung_up",
-                Outcome::Ended(EndReason::Replaced) => "replaced",
-                Outcome::Ended(EndReason::ConnectionLost) => "connection_lost",
-                Outcome::Ended(EndReason::MaxDuration) => "max_duration",
-                Outcome::Rejected | Outcome::TimedOut => over.word(),
-            };
+            let how = how(over, change).word();
             tracing::info!(call_id = %id, caller = %caller.user, %callee, how, rang_ms, talked_ms, "a call is over");
         }
     }

@@ -185,6 +185,18 @@ pub(super) fn known(devices: &[Device]) -> Vec<Known> {
     devices.iter().map(known).collect()
 }
 
+/// Notes that were taken and are not written down: lost, should nobody wait for that any more.
+struct Unwritten<'a> {
+    recorder: &'a Recorder,
+    count: usize,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.recorder.lose(self.count);
+    }
+}
+
 impl Switchboard {
     /// Writes down what is noted of calls, until `stop`.
     pub async fn watch_timelines(&self, stop: CancellationToken) {
@@ -201,12 +213,11 @@ impl Switchboard {
         let recorder = &self.notes.recorder;
         self.notes.look(self.clock.now());
         let notes = recorder.take();
-        let mut lost = recorder.take_dropped();
-        let count = notes.len();
-        if count > 0 {
-            lost += self.backplane.note(notes).await.unwrap_or(count);
+        if !notes.is_empty() {
+            let mut unwritten = Unwritten { recorder, count: notes.len() };
+            unwritten.count = self.backplane.note(notes).await.unwrap_or(unwritten.count);
         }
-        self.observed.metrics.timeline_dropped.add(lost);
+        self.observed.metrics.timeline_dropped.add(recorder.take_dropped());
     }
 
     /// The timeline of a call, if there is one.

@@ -7,7 +7,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::backplane::{Expected, Outgoing, Payload, Stored};
-use crate::call::{Call, EndReason, Event, Outcome, Over, State};
+use crate::call::{Call, Ending, Event, Over, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, UserId};
 use crate::metrics::{Ended, FoundBy, Metrics, Rung};
@@ -63,7 +63,7 @@ impl Observed {
                 self.wait_for_description(call.id, accepted.at);
             }
             State::Over(over) if change.ends => {
-                let how = how(over, change.begins);
+                let how = how(over, change);
                 metrics.calls_ended.inc(how);
                 self.traces.call_ended(call, over, how.word());
                 self.setting_up.lock().pop(&call.id);
@@ -112,41 +112,41 @@ impl Observed {
     }
 }
 
-/// The word for how a call ended. One that was over as soon as it began met a busy callee.
-fn how(over: &Over, at_once: bool) -> Ended {
-    match &over.outcome {
-        Outcome::Rejected if at_once => Ended::Busy,
-        Outcome::Rejected => Ended::Rejected,
-        Outcome::TimedOut => Ended::NoAnswer,
-        Outcome::Ended(EndReason::HungUp(_)) if over.accepted_at.is_none() => Ended::Cancelled,
-        Outcome::Ended(EndReason::HungUp(_)) => Ended::HungUp,
-        Outcome::Ended(EndReason::Replaced) => Ended::Replaced,
-        Outcome::Ended(EndReason::ConnectionLost) => Ended::ConnectionLost,
-        Outcome::Ended(EndReason::MaxDuration) => Ended::MaxDuration,
+/// The label for how a call ended.
+pub(super) fn how(over: &Over, change: Change) -> Ended {
+    match Ending::of(over, change.begins) {
+        Ending::Busy => Ended::Busy,
+        Ending::Rejected => Ended::Rejected,
+        Ending::NoAnswer => Ended::NoAnswer,
+        Ending::Cancelled => Ended::Cancelled,
+        Ending::HungUp => Ended::HungUp,
+        Ending::Replaced => Ended::Replaced,
+        Ending::ConnectionLost => Ended::ConnectionLost,
+        Ending::MaxDuration => Ended::MaxDuration,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{EndReason, Outcome};
 
     #[test]
-    fn every_end_has_its_word() {
-        let over = |outcome, accepted_at| Over { at: Timestamp(9), accepted_at, outcome };
-        let ended = Outcome::Ended;
-        let answered = Some(Timestamp(5));
-        let cases = [
-            (over(Outcome::Rejected, None), true, Ended::Busy),
-            (over(Outcome::Rejected, None), false, Ended::Rejected),
-            (over(Outcome::TimedOut, None), false, Ended::NoAnswer),
-            (over(ended(EndReason::HungUp(None)), None), false, Ended::Cancelled),
-            (over(ended(EndReason::HungUp(None)), answered), false, Ended::HungUp),
-            (over(ended(EndReason::Replaced), answered), false, Ended::Replaced),
-            (over(ended(EndReason::ConnectionLost), answered), false, Ended::ConnectionLost),
-            (over(ended(EndReason::MaxDuration), answered), false, Ended::MaxDuration),
+    fn a_label_has_the_word_that_everybody_else_has() {
+        let outcomes = [
+            Outcome::Rejected,
+            Outcome::TimedOut,
+            Outcome::Ended(EndReason::HungUp(None)),
+            Outcome::Ended(EndReason::Replaced),
+            Outcome::Ended(EndReason::ConnectionLost),
+            Outcome::Ended(EndReason::MaxDuration),
         ];
-        for (over, at_once, expected) in cases {
-            assert_eq!(how(&over, at_once), expected, "{over:?}");
+        for outcome in outcomes {
+            for (accepted_at, begins) in [(None, true), (None, false), (Some(Timestamp(5)), false)] {
+                let over = Over { at: Timestamp(9), accepted_at, outcome: outcome.clone() };
+                let change = Change { begins, ..Change::default() };
+                assert_eq!(how(&over, change).word(), Ending::of(&over, begins).word(), "{over:?}");
+            }
         }
     }
 

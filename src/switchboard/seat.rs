@@ -231,6 +231,9 @@ impl Seat {
             }
             tokio::time::sleep(LOOK_FOR_ROOM_EVERY).await;
         }
+        if let Some(delivery) = waiting.front() {
+            self.note_unsent(delivery, Unsent::Full);
+        }
         self.fail(&mut self.gate.lock());
     }
 
@@ -243,6 +246,7 @@ impl Seat {
                     Ok(()) => drop(waiting.pop_front()),
                     Err(Unsent::Full) => return false,
                     Err(Unsent::Gone) => {
+                        self.note_unsent(delivery, Unsent::Gone);
                         gate.is_closed = true;
                         gate.held = Vec::new();
                         return true;
@@ -313,9 +317,15 @@ impl Seat {
 
     fn pass(&self, gate: &mut Gate, delivery: &Delivery) {
         if let Err(unsent) = self.try_pass(gate, delivery) {
-            self.notes.unsent((self.user(), &self.device), delivery, unsent);
+            self.note_unsent(delivery, unsent);
             self.fail(gate);
         }
+    }
+
+    /// Says for good that the device does not get this over this socket.
+    fn note_unsent(&self, delivery: &Delivery, unsent: Unsent) {
+        self.note_delivery(delivery, Err(unsent));
+        self.notes.unsent((self.user(), &self.device), delivery, unsent);
     }
 
     fn try_pass(&self, gate: &mut Gate, delivery: &Delivery) -> Result<(), Unsent> {
@@ -324,9 +334,8 @@ impl Seat {
         }
         let heard = self.outlet.heard();
         gate.confirm(heard);
-        let sent = self.outlet.send(delivery.id, &delivery.payload);
-        self.note_delivery(delivery, sent);
-        sent?;
+        self.outlet.send(delivery.id, &delivery.payload)?;
+        self.note_delivery(delivery, Ok(()));
         gate.passed = gate.passed.max(delivery.id);
         if gate.unconfirmed.len() == MAX_UNCONFIRMED {
             // What was sent after it has not been lost without it.

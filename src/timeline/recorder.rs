@@ -74,7 +74,12 @@ impl Recorder {
         std::mem::take(&mut *self.waiting.lock())
     }
 
-    /// How many did not fit since this was asked last.
+    /// So many that were taken were not written down.
+    pub fn lose(&self, count: usize) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many did not fit, or were not written down, since this was asked last.
     pub fn take_dropped(&self) -> usize {
         self.dropped.swap(0, Ordering::Relaxed)
     }

@@ -25,7 +25,8 @@ const BATCH: usize = 256;
 const GATHERED_FOR: Duration = Duration::from_secs(1);
 /// How often a batch is tried, and after which pauses: a collector may be replaced. One that is known to be away is tried once.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// The way to the collector.
+
+/// Sends spans for as long as the node runs.
 pub struct Exporter {
     queue: mpsc::Receiver<Span>,
     collector: SpanExporter,

@@ -19,7 +19,8 @@ impl From<Span> for SpanData {
         Self {
             span_context: place(context),
             parent_span_id: parent.map_or(OtherSpanId::INVALID, span_id),
-            parent_span_is_remote: false,
+            // It came in an envelope.
+            parent_span_is_remote: kind == Kind::Consumer,
             span_kind: match kind {
                 Kind::Internal => SpanKind::Internal,
                 Kind::Server => SpanKind::Server,

@@ -11,7 +11,7 @@ use prost::Message;
 use secrecy::ExposeSecret;
 
 use crate::config::TracesConfig;
-use crate::outbound::header::{HeaderMap, HeaderValue};
+use crate::outbound::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::outbound::{Client, Failure, Manner, StatusCode};
 
 /// A collector has not much to say.
@@ -62,10 +62,9 @@ impl Way {
 impl HttpClient for Way {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
-        }
+        // Not what else the exporter has found in the environment: that may be for another collector.
+        let mut headers = self.headers.clone();
+        headers.extend(parts.headers.get(CONTENT_TYPE).cloned().map(|kind| (CONTENT_TYPE, kind)));
         let answer = self.client.post(parts.uri.to_string().parse()?, headers, body.into(), ANSWER_BYTES_MAX).await;
         let answer = answer.map_err(|failure| {
             *self.last.lock() = Err(lost(&failure));

@@ -40,7 +40,7 @@ function hangsTogether(spans) {
     const isAbout = span.attributes['call.id'];
     assert.equal(isAbout, roots[0].attributes['call.id'], span.name);
     assert.ok(span.start <= span.end, span.name);
-    assert.equal(span.flags, 1);
+    assert.equal(span.flags & 1, 1, "sampled");
   }
   const parentOf = (span) => byId.get(span.parentId);
   return { root: roots[0], parentOf };

@@ -54,8 +54,12 @@
 {{- if and .redis.existingSecret .redis.urlKey }}{{ $places = append $places "redis.urlKey" }}{{ end -}}
 {{- if .config.REDIS_HOST }}{{ $places = append $places "config.REDIS_HOST" }}{{ end -}}
 {{- if .config.REDIS_SENTINELS }}{{ $places = append $places "config.REDIS_SENTINELS" }}{{ end -}}
+{{- if hasKey .secretFiles "REDIS_URL" }}{{ $places = append $places "secretFiles.REDIS_URL" }}{{ end -}}
 {{- if gt (len $places) 1 -}}
 {{- fail (printf "where Redis is has one place; it is said by %s" (join " and " $places)) -}}
+{{- end -}}
+{{- if and .redis.existingSecret .redis.passwordKey (hasKey .secretFiles "REDIS_PASSWORD") -}}
+{{- fail "secretFiles.REDIS_PASSWORD and redis.existingSecret: the password has one place" -}}
 {{- end -}}
 {{- if and .redis.tls.existingSecret (not .redis.tls.enabled) (not (hasPrefix "rediss://" .redis.url)) -}}
 {{- fail "redis.tls.existingSecret needs redis.tls.enabled" -}}
@@ -76,8 +80,8 @@
 {{- fail "turn.existingSecret and turn.regions need turn.urls" -}}
 {{- end -}}
 {{- if and .webhooks.events (not .webhooks.url) }}{{ fail "webhooks.events needs webhooks.url" }}{{ end -}}
-{{- if and .webhooks.url (not .existingSecret) (not .extraEnv) (not .extraEnvFrom) -}}
-{{- fail "webhooks.url needs WEBHOOK_SECRET, in the Secret that existingSecret names" -}}
+{{- if and .webhooks.url (not .existingSecret) (not .extraEnv) (not .extraEnvFrom) (not (hasKey .secretFiles "WEBHOOK_SECRET")) -}}
+{{- fail "webhooks.url needs WEBHOOK_SECRET, in secretFiles or in the Secret that existingSecret names" -}}
 {{- end -}}
 {{- end }}
 
