@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::backplane::{Commit, Committed, Expected, LiveCalls, Outgoing, Payload, Prospect, Stored, Unavailable};
-use crate::call::{
-    Actor, Call, Command, Decision, Effect, Initiation, Milestone, Request, State, Transition,
-};
+use crate::call::{Actor, Call, Command, Decision, Effect, Initiation, Milestone, Request, State, Transition};
 use crate::ids::CallId;
 use crate::push::Wakeup;
 use crate::switchboard::observed::{Change, how};

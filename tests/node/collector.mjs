@@ -50,16 +50,20 @@ const KINDS = [, 'internal', 'server', 'client', 'producer', 'consumer'];
 const anyValue = (bytes) => Object.values(read({ 1: ['text', text], 3: ['number', Number] })(bytes)).find((value) => value !== undefined);
 const keyValue = read({ 1: ['key', text], 2: ['value', anyValue] });
 const attributes = ['attributes', keyValue, true];
-const link = read({ 1: ['traceId', hex], 2: ['spanId', hex] });
+const linkFields = read({ 1: ['traceId', hex], 2: ['spanId', hex], 6: ['flags', Number] });
+const link = (bytes) => {
+  const { traceId, spanId } = linkFields(bytes);
+  return { traceId, spanId };
+};
 const status = read({ 2: ['message', text], 3: ['code', Number] });
 const spanFields = read({
   1: ['traceId', hex], 2: ['spanId', hex], 4: ['parentId', hex], 5: ['name', text], 6: ['kind', (kind) => KINDS[kind]],
   7: ['start', (nanos) => nanos], 8: ['end', (nanos) => nanos], 9: attributes, 13: ['links', link, true], 15: ['status', status], 16: ['flags', Number],
 });
-/** A span; the first of its trace has no parent. */
+/** A span; the first of its trace has no parent, and one that has not failed no status. */
 const span = (bytes) => {
-  const { parentId = '', ...rest } = spanFields(bytes);
-  return { ...rest, parentId };
+  const { parentId = '', status: said, ...rest } = spanFields(bytes);
+  return { ...rest, parentId, status: said?.code ? said : undefined };
 };
 const scopeSpans = read({ 1: ['scope', read({ 1: ['name', text], 2: ['version', text] })], 2: ['spans', span, true] });
 const resourceSpans = read({ 1: ['resource', read({ 1: attributes })], 2: ['scopes', scopeSpans, true] });
