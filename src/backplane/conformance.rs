@@ -134,6 +134,7 @@ macro_rules! conformance {
             timelines::of_one_call_the_first_entries_stay_and_its_end,
             timelines::the_oldest_timelines_are_let_go,
             timelines::timelines_are_not_kept_for_ever,
+            timelines::a_timeline_outlasts_its_call,
             lines::a_message_has_its_place_in_a_trace_with_it,
         }
     };
@@ -270,7 +271,7 @@ impl TestNode {
     }
 
     /// What a new call between the two would be made upon at present.
-    async fn expected_new(&self, call: &Call) -> Expected {
+    pub(crate) async fn expected_new(&self, call: &Call) -> Expected {
         let callee_calls = self.backplane.live_calls(&call.callee).await.unwrap().version;
         let caller_calls = self.backplane.live_calls(&call.caller.user).await.unwrap().version;
         Expected::New { callee_calls, caller_calls }
