@@ -118,6 +118,7 @@ macro_rules! conformance {
             feed::what_is_put_off_comes_back_in_order,
             feed::of_a_lost_change_nothing_is_told,
             feed::no_more_is_kept_to_be_told_than_fits,
+            feed::what_was_not_kept_is_forgotten_when_everything_is_told,
             inbox::messages_are_kept_in_order,
             inbox::event_ids_rise_even_when_a_user_was_forgotten,
             inbox::signals_go_first_when_there_are_too_many,
