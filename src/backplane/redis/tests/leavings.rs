@@ -1,10 +1,11 @@
-//! What is left in Redis of calls that are over and of what nobody takes: nothing, in time.
+//! What is left in Redis of calls that are over, of what nobody takes, and of what is done twice.
 
 use std::time::Duration;
 
 use redis::AsyncCommands;
 
 use crate::backplane::conformance::{LIMITS, Lab, TestNode, far, over, ringing};
+use crate::backplane::redis::link::Lane;
 use crate::backplane::redis::millis;
 use crate::backplane::redis::tests::RedisLab;
 use crate::backplane::{Commit, Committed};
@@ -59,4 +60,26 @@ async fn what_nobody_takes_goes_with_all_that_is_said_of_it() {
     lab.advance(LIMITS.feed.ttl + Duration::from_secs(1)).await;
     let left: Vec<String> = redis.keys("webhooks:*").await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_was_noted_is_not_noted_again_when_the_answer_was_lost() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    let (one, two) = (ringing(far()), ringing(far()));
+    begin(&node, &one).await;
+    begin(&node, &two).await;
+    let redis = lab.nodes.lock()[0].clone();
+    let texts = [(one.id, "a"), (two.id, "a"), (one.id, "b")].map(|(call, text)| (call.to_string(), text.to_owned()));
+    let note = async |texts: &[_], is_repeat| {
+        let command = |_| redis.note_command(texts, is_repeat);
+        redis.link.run::<usize>(Lane::House, &redis.scripts.note, command).await.unwrap()
+    };
+    assert_eq!(note(&texts[..2], false).await, 0);
+    assert_eq!(note(&texts, true).await, 0);
+    let mut connection = lab.server.connection().await;
+    for (call, noted) in [(one.id, &["a", "b"][..]), (two.id, &["a"])] {
+        let kept: Vec<String> = connection.lrange(format!("timeline:call:{call}"), 1, -1).await.unwrap();
+        assert_eq!(kept, noted);
+    }
 }
