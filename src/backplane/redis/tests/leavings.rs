@@ -52,7 +52,7 @@ async fn what_nobody_takes_goes_with_all_that_is_said_of_it() {
     let lab = RedisLab::start().await;
     let node = TestNode::new(&lab).await;
     let mut redis = lab.server.connection().await;
-    for _ in 0..LIMITS.feed.calls + 1 {
+    for _ in 0..=LIMITS.feed.calls {
         begin(&node, &over(ringing(far()))).await;
     }
     let left: Vec<String> = redis.keys("webhooks:*").await.unwrap();
