@@ -20,8 +20,8 @@ use crate::ids::{CallId, DeviceId, UserId};
 pub use recorder::{Note, Recorder};
 pub use words::lines;
 
-/// Most entries of one call that are kept, beside its beginning, its answer and its end. The first ones stay: what matters to a ring
-/// comes early.
+/// Most entries of one call that are kept; only its answer and its end may be beyond that. The first ones stay: what matters to a
+/// ring comes early.
 pub const ENTRIES_MAX: usize = 200;
 /// Most devices that are listed at the beginning of a call, those seen last first.
 pub const DEVICES_MAX: usize = 16;

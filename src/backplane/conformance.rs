@@ -118,6 +118,7 @@ macro_rules! conformance {
             feed::what_is_put_off_comes_back_in_order,
             feed::of_a_lost_change_nothing_is_told,
             feed::no_more_is_kept_to_be_told_than_fits,
+            feed::what_was_not_kept_is_forgotten_when_everything_is_told,
             inbox::messages_are_kept_in_order,
             inbox::event_ids_rise_even_when_a_user_was_forgotten,
             inbox::signals_go_first_when_there_are_too_many,
@@ -134,6 +135,7 @@ macro_rules! conformance {
             timelines::of_one_call_the_first_entries_stay_and_its_end,
             timelines::the_oldest_timelines_are_let_go,
             timelines::timelines_are_not_kept_for_ever,
+            timelines::a_timeline_outlasts_its_call,
             lines::a_message_has_its_place_in_a_trace_with_it,
         }
     };
@@ -270,7 +272,7 @@ impl TestNode {
     }
 
     /// What a new call between the two would be made upon at present.
-    async fn expected_new(&self, call: &Call) -> Expected {
+    pub(crate) async fn expected_new(&self, call: &Call) -> Expected {
         let callee_calls = self.backplane.live_calls(&call.callee).await.unwrap().version;
         let caller_calls = self.backplane.live_calls(&call.caller.user).await.unwrap().version;
         Expected::New { callee_calls, caller_calls }

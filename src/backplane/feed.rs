@@ -44,14 +44,14 @@ pub struct Backed {
     pub calls: u64,
     /// Since when the first of them is one.
     pub since: Option<Timestamp>,
-    /// Calls of which nothing was kept, because there were too many; since the feed was last empty of all.
+    /// Milestones that were not kept, because there were too many calls; since the feed was last empty of all.
     pub dropped: u64,
 }
 
 /// How much of what is to be told is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedBounds {
-    /// Calls. While there are so many, nothing is kept of further ones.
+    /// Calls. While there are so many, nothing is kept of what others come to; what they come to later may be.
     pub calls: usize,
     /// How long what nobody takes is kept, since the last milestone of its call.
     pub ttl: Duration,

@@ -186,6 +186,7 @@ impl Calls for Node {
     async fn commit(&self, mut commit: Commit) -> Result<Committed, Unavailable> {
         let now = self.memory.clock.now();
         let (call, begins) = (commit.call.id, matches!(commit.expected, Expected::New { .. }));
+        let until = commit.call.deadline().map_or(now, |deadline| deadline.max(now));
         let milestones = std::mem::take(&mut commit.milestones);
         let entries = std::mem::take(&mut commit.entries);
         let mut state = self.memory.state.lock();
@@ -194,7 +195,7 @@ impl Calls for Node {
         let is_earlier = state.deadlines.first().is_some_and(|first| next.is_none_or(|next| *first < next));
         let mut is_fed = false;
         if outcome == Committed::Done {
-            state.timelines.commit(call, &entries, begins, now);
+            state.timelines.commit(call, &entries, begins, until);
             is_fed = state.feed.keep(call, milestones, now);
         }
         drop(state);

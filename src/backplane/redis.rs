@@ -50,6 +50,7 @@ pub use examination::examine;
 use cache::Cache;
 use channels::Wanted;
 use deadlines::Deadlines;
+use feed::Unreadable;
 use keys::Keys;
 use link::Link;
 use nodes::Nodes;
@@ -92,6 +93,7 @@ pub struct Redis {
     deadlines: Deadlines,
     /// Something may be to be told.
     fed: Notify,
+    unreadable: Unreadable,
     nodes: Nodes,
     changes: AtomicU64,
 }
@@ -126,6 +128,7 @@ impl Redis {
             cache: Cache::default(),
             deadlines: Deadlines::default(),
             fed: Notify::new(),
+            unreadable: Unreadable::default(),
             changes: AtomicU64::new(0),
         })
     }

@@ -25,6 +25,6 @@ pub trait Timelines: Send + Sync {
 pub struct TimelineBounds {
     /// Calls.
     pub calls: usize,
-    /// How long, since the last change of a call.
+    /// How long, since the end of a call. As long as it goes on it is kept in any case.
     pub ttl: Duration,
 }

@@ -144,7 +144,7 @@ metrics! {
         webhooks_waiting: Gauge = "switchboard_webhooks_waiting";
         /// For how long the one waits that waits longest, in seconds; each node says the same.
         webhooks_oldest: Gauge = "switchboard_webhooks_oldest_seconds";
-        /// Calls of which nothing was kept to be told, as there were too many that waited; each node says the same.
+        /// Events that were not kept to be told, as there were too many calls that waited, since none waited last; each node says the same.
         webhooks_dropped: Gauge = "switchboard_webhooks_dropped";
         /// Spans of traces: taken by the collector (`exported`), not wanted by it (`rejected`), or dropped, as it could not be reached or refused them (`not_sent`), or as too many waited (`queue_full`). Nothing without a collector.
         trace_spans: Counters<Traced> = "switchboard_trace_spans_total";

@@ -15,7 +15,7 @@ use crate::config::WebhookConfig;
 use crate::ids::CallId;
 use crate::metrics::{Label, Metrics, WebhookEvent, WebhookOutcome};
 use crate::outbound::StatusCode;
-use crate::webhooks::alarm::Alarm;
+use crate::webhooks::alarm::{Alarm, Count};
 use crate::webhooks::event::{Event, kind};
 use crate::webhooks::pace::{Pace, Room, pause};
 use crate::webhooks::receiver::{Receive, Receiver, Verdict};
@@ -24,7 +24,8 @@ use crate::webhooks::receiver::{Receive, Receiver, Verdict};
 const RETENTION: Duration = Duration::from_secs(86_400);
 /// What the feed is to keep: a little longer than that, so that it is said when something is given up.
 pub const KEPT: FeedBounds = FeedBounds { calls: 100_000, ttl: RETENTION.saturating_add(Duration::from_secs(3_600)) };
-/// For how long a call is taken: longer than three requests and what is noted of them take.
+/// For how long a call is taken: longer than three requests and what is noted of them take, unless Redis needs seconds for each answer, as
+/// `REDIS_TIMEOUT` may allow. Then another node may take a call that is not noted yet, and an event comes twice, with the same id.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long a node that stops waits for what is under way: as long as a request may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -52,6 +53,9 @@ struct Desk {
     refusals: Alarm,
     gone: Alarm,
     late: Alarm,
+    full: Alarm,
+    /// Events that were not kept, as was seen last.
+    dropped: Count,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -93,6 +97,8 @@ impl Worker {
             refusals: Alarm::default(),
             gone: Alarm::default(),
             late: Alarm::default(),
+            full: Alarm::default(),
+            dropped: Count::default(),
             metrics,
             clock,
         }))
@@ -251,21 +257,20 @@ impl Desk {
     /// Looks how much waits, for as long as this is waited for.
     async fn watch(&self) {
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let mut dropped_before = None;
         loop {
             if let Ok(Backed { calls, since, dropped }) = self.feed.untold().await {
                 let oldest = since.map_or(Duration::ZERO, |since| since.until(self.clock.now()));
                 self.metrics.webhooks_waiting.set(count(calls));
                 self.metrics.webhooks_oldest.set(count(oldest.as_secs()));
                 self.metrics.webhooks_dropped.set(count(dropped));
-                if dropped_before.is_some_and(|before| before < dropped) {
+                // Also when there is nothing new, so that what came after the last word is said.
+                if let Some(times) = self.full.raise_by(self.dropped.rise(dropped), self.clock.now()) {
                     tracing::error!(
+                        times,
                         calls,
-                        dropped,
-                        "too many calls wait for the receiver of webhooks; of some nothing is told"
+                        "too many calls wait for the receiver of webhooks; of others some is not told"
                     );
                 }
-                dropped_before = Some(dropped);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -133,6 +133,9 @@ pub(crate) async fn no_more_is_kept_to_be_told_than_fits(lab: impl Lab) {
     node.begin_told(&one_more).await;
     let Backed { calls, since, dropped } = node.backplane.untold().await.unwrap();
     assert_eq!((calls, dropped), (most as u64, 1));
+    // Two at once: it is over as soon as it begins.
+    node.begin_told(&over(ringing(far()))).await;
+    assert_eq!(node.backplane.untold().await.unwrap().dropped, 3);
     assert!(since.is_some_and(|since| since >= begun && since <= lab.now().plus(Duration::from_secs(1))), "{since:?}");
     let taken = node.take(&lab).await;
     assert!(taken.len() == most && taken.iter().all(|untold| untold.call != one_more.id));
@@ -152,7 +155,24 @@ pub(crate) async fn no_more_is_kept_to_be_told_than_fits(lab: impl Lab) {
         }
     };
     lab.within(outcome).await;
+    assert_eq!(node.backplane.untold().await, Ok(Backed::default()));
     let latest = ringing(far());
     node.begin_told(&latest).await;
     assert_eq!(node.take_one(&lab, &latest).await, [Turn::Started]);
+}
+
+pub(crate) async fn what_was_not_kept_is_forgotten_when_everything_is_told(lab: impl Lab) {
+    let node = TestNode::new(&lab).await;
+    for _ in 0..LIMITS.feed.calls + 2 {
+        node.begin_told(&ringing(far())).await;
+    }
+    let taken = node.take(&lab).await;
+    let (last, others) = taken.split_last().unwrap();
+    for untold in others {
+        node.backplane.told(untold.call, Turn::Started).await.unwrap();
+    }
+    let Backed { calls, dropped, .. } = node.backplane.untold().await.unwrap();
+    assert_eq!((calls, dropped), (1, 2));
+    node.backplane.told(last.call, Turn::Started).await.unwrap();
+    assert_eq!(node.backplane.untold().await, Ok(Backed::default()));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backplane::conformance::{LIMITS, Lab, PATIENCE, TestNode, far, over, ringing};
+use crate::backplane::conformance::{LIMITS, Lab, PATIENCE, TestNode, accepted, far, over, ringing};
 use crate::backplane::{Commit, Committed, Expected};
 use crate::call::Call;
 use crate::clock::Timestamp;
@@ -30,6 +30,13 @@ impl TestNode {
 
     async fn begin_noted(&self, call: &Call) {
         assert_eq!(self.commit_noted(self.expected_new(call).await, call, 0).await, Committed::Done);
+    }
+
+    /// The same of a call that is over already.
+    async fn begin_and_end_noted(&self, call: &Call) {
+        self.begin_noted(call).await;
+        let expected = Expected::Version(self.version(call.id).await);
+        assert_eq!(self.commit_noted(expected, &over(call.clone()), 1).await, Committed::Done);
     }
 
     async fn note(&self, notes: Vec<Note>) -> usize {
@@ -100,16 +107,36 @@ pub(crate) async fn the_oldest_timelines_are_let_go(lab: impl Lab) {
 pub(crate) async fn timelines_are_not_kept_for_ever(lab: impl Lab) {
     let node = TestNode::new(&lab).await;
     let (early, late) = (ringing(far()), ringing(far()));
-    node.begin_noted(&early).await;
+    node.begin_and_end_noted(&early).await;
     let half = LIMITS.timelines.ttl / 2 + Duration::from_secs(1);
     node.pass(&lab, half).await;
-    node.begin_noted(&late).await;
-    assert_eq!((node.noted(&early).await.len(), node.noted(&late).await.len()), (1, 1));
+    node.begin_and_end_noted(&late).await;
+    assert_eq!((node.noted(&early).await.len(), node.noted(&late).await.len()), (2, 2));
     node.pass(&lab, half + PATIENCE).await;
-    assert_eq!((node.noted(&early).await.len(), node.noted(&late).await.len()), (0, 1));
+    assert_eq!((node.noted(&early).await.len(), node.noted(&late).await.len()), (0, 2));
     // What has run out leaves its room to others.
     for _ in 0..LIMITS.timelines.calls - 1 {
         node.begin_noted(&ringing(far())).await;
     }
-    assert_eq!(node.noted(&late).await, [0]);
+    assert_eq!(node.noted(&late).await, [0, 1]);
+}
+
+pub(crate) async fn a_timeline_outlasts_its_call(lab: impl Lab) {
+    let node = TestNode::new(&lab).await;
+    let call = ringing(far());
+    node.begin_noted(&call).await;
+    node.pass(&lab, LIMITS.timelines.ttl + PATIENCE).await;
+    let expected = Expected::Version(node.version(call.id).await);
+    assert_eq!(node.commit_noted(expected, &accepted(call.clone(), "b1"), 1).await, Committed::Done);
+    node.pass(&lab, LIMITS.timelines.ttl + PATIENCE).await;
+    // Someone comes and goes, of which the timeline says nothing.
+    node.change(accepted(call.clone(), "b1"), Vec::new()).await;
+    node.pass(&lab, LIMITS.timelines.ttl + PATIENCE).await;
+    assert_eq!(node.note(vec![note(call.id, 2)]).await, 0);
+    let expected = Expected::Version(node.version(call.id).await);
+    assert_eq!(node.commit_noted(expected, &over(call.clone()), 3).await, Committed::Done);
+    node.pass(&lab, LIMITS.timelines.ttl / 2).await;
+    assert_eq!(node.noted(&call).await, [0, 1, 2, 3]);
+    node.pass(&lab, LIMITS.timelines.ttl / 2 + PATIENCE).await;
+    assert!(node.noted(&call).await.is_empty());
 }

@@ -41,7 +41,7 @@ impl Feed {
             return false;
         }
         if self.calls.len() >= bounds.calls {
-            self.dropped += 1;
+            self.dropped += milestones.len() as u64;
             return false;
         }
         self.calls.insert(call, Waiting { milestones, kept_at: now, due_at: now, forget_at });
@@ -104,6 +104,9 @@ impl Feed {
     fn forget(&mut self, call: CallId) {
         if let Some(waiting) = self.calls.remove(&call) {
             self.due.remove(&(waiting.due_at, call));
+        }
+        if self.calls.is_empty() {
+            self.dropped = 0;
         }
     }
 }

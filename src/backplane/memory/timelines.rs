@@ -43,11 +43,11 @@ impl Timelines {
         Self { bounds, calls: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// What a commit says of a call. Its timeline is begun where it begins.
-    pub(super) fn commit(&mut self, call: CallId, entries: &[Entry], begins: bool, now: Timestamp) {
-        let Some(bounds) = self.bounds.filter(|_| !entries.is_empty()) else { return };
-        let forget_at = now.plus(bounds.ttl);
-        if begins {
+    /// What a commit says of a call, which lasts until `until` at most. Its timeline is begun where it begins.
+    pub(super) fn commit(&mut self, call: CallId, entries: &[Entry], begins: bool, until: Timestamp) {
+        let Some(bounds) = self.bounds else { return };
+        let forget_at = until.plus(bounds.ttl);
+        if begins && !entries.is_empty() {
             let mut kept = Kept { lines: String::new(), count: 0, forget_at };
             kept.extend(entries);
             self.calls.insert(call, kept);

@@ -1,6 +1,7 @@
 //! What is to be told of calls: a list for each call, and a sorted set of when each is due, from which any node takes what is due for
 //! as long as it says.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,18 @@ use crate::ids::CallId;
 /// How often it is looked whether something is due that nobody here has put there: a node may have died with what it had taken, and
 /// what was put off comes back.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often there was something that cannot be read. It is there again every time its call is due.
+#[derive(Default)]
+pub(super) struct Unreadable(AtomicU64);
+
+impl Unreadable {
+    /// It was so again. How often by then, if it is to be said: ever more rarely.
+    fn again(&self) -> Option<u64> {
+        let times = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        times.is_power_of_two().then_some(times)
+    }
+}
 
 #[async_trait]
 impl Feed for Redis {
@@ -74,13 +87,27 @@ impl Redis {
         };
         let taken: Vec<(String, Vec<String>)> = self.link.run(Lane::House, &self.scripts.take_untold, command).await?;
         let untold = |(call, texts): (String, Vec<String>)| {
-            let milestones: Vec<_> = texts.iter().filter_map(|text| milestone::read(text)).collect();
-            if milestones.len() < texts.len() {
-                tracing::error!(call_id = %call, "something is not told that cannot be read: is there a newer release?");
+            // The rest is left to the release that can read it, which keeps the order; or forgotten in time.
+            let milestones: Vec<_> = texts.iter().map_while(|text| milestone::read(text)).collect();
+            if milestones.len() < texts.len()
+                && let Some(times) = self.unreadable.again()
+            {
+                tracing::error!(times, call_id = %call, "something is not told that cannot be read: is there a newer release?");
             }
-            // Left to that release, or forgotten in time.
             (!milestones.is_empty()).then_some(Untold { call: CallId::parse(&call)?, milestones })
         };
         Ok(taken.into_iter().filter_map(untold).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_said_ever_more_rarely() {
+        let unreadable = Unreadable::default();
+        let said: Vec<_> = (0..10_000).filter_map(|_| unreadable.again()).collect();
+        assert_eq!((said.len(), &said[..3], said[13]), (14, &[1, 2, 4][..], 8192));
     }
 }

@@ -108,11 +108,11 @@ scripts! {
     /// Sends a message.
     send [inbox publish],
     /// Calls of which something is to be told.
-    take_untold [time],
+    take_untold [time let_go],
     /// The timeline of a call.
     timeline [],
     /// Something was told of a call.
-    told [time],
+    told [time let_go],
     /// Keeps the documented records of calls that go on.
     touch [],
     /// Keeps an inbox within its bounds.

@@ -214,6 +214,7 @@ impl Lab for RedisLab {
 conformance! { RedisLab, #[tokio::test] }
 
 mod credentials;
+mod leavings;
 mod listening;
 mod releases;
 mod skew;

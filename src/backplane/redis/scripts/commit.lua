@@ -59,9 +59,9 @@ elseif not is_live then
 end
 
 redis.call('SET', documented, record, 'PX', ARGV[9])
+local left = is_live and math.max(math.min(tonumber(deadline) - now, LISTS_TTL), 0) or 0
 if is_live then
-  local left = math.min(tonumber(deadline) - now, LISTS_TTL)
-  redis.call('SET', live, record, 'PX', whole(math.max(left, 0) + 86400000))
+  redis.call('SET', live, record, 'PX', whole(left + 86400000))
   redis.call('ZADD', PREFIX .. 'deadlines', deadline, call)
   if left > 0 then redis.call('SET', timer, deadline, 'PX', whole(left)) else redis.call('DEL', timer) end
 elseif expected ~= '' then
@@ -70,7 +70,7 @@ elseif expected ~= '' then
 end
 local fed, noted = tonumber(ARGV[15]), tonumber(ARGV[16])
 if fed > 0 then feed(call, 17, 16 + fed) end
-if noted > 0 then timeline(call, 17 + fed, 16 + fed + noted, expected == '', not is_live) end
+if TIMELINE_CALLS > 0 then timeline(call, 17 + fed, 16 + fed + noted, expected == '', left) end
 for message = 17 + fed + noted, #ARGV, 2 do
   append(ARGV[message], ARGV[message + 1])
 end

@@ -9,8 +9,7 @@ for _, call in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', whole(now), 'LIMI
     untold[#untold + 1] = { call, milestones }
   else
     -- It was kept for as long as it is to be.
-    redis.call('ZREM', due, call)
-    redis.call('ZREM', PREFIX .. 'webhooks:since', call)
+    let_go(call)
   end
 end
 return untold

@@ -10,6 +10,5 @@ if first then
   redis.call('ZADD', due, 'XX', whole(now), ARGV[1])
   return 1
 end
-redis.call('ZREM', due, ARGV[1])
-redis.call('ZREM', PREFIX .. 'webhooks:since', ARGV[1])
+let_go(ARGV[1])
 return 0

@@ -1,4 +1,4 @@
--- How many calls wait to be told of, of how many nothing was kept, and since when the first of them waits, if any does.
+-- How many calls wait to be told of, how much was not kept, and since when the first of them waits, if any does.
 local calls = redis.call('ZCARD', PREFIX .. 'webhooks:due')
 local dropped = tonumber(redis.call('GET', PREFIX .. 'webhooks:dropped') or '0')
 local first = redis.call('ZRANGE', PREFIX .. 'webhooks:since', 0, 0, 'WITHSCORES')

@@ -1,5 +1,7 @@
 //! Two releases over one Redis: what one of them does not know, it passes over and leaves in place.
 
+use std::time::Duration;
+
 use redis::AsyncCommands;
 use serde_json::Value;
 
@@ -7,7 +9,8 @@ use crate::backplane::conformance::{
     Lab, TestNode, accepted, device, end_of, far, incoming, over, registration, ringing, session, user,
 };
 use crate::backplane::redis::tests::RedisLab;
-use crate::backplane::{Commit, Expected, Position, Unavailable, Version};
+use crate::backplane::{Commit, Committed, Expected, Position, Unavailable, Version};
+use crate::call::{Call, Milestone, Turn};
 use crate::ids::CallId;
 
 /// What a newer release makes of the record of a call: a change of its own, with fields of its own.
@@ -115,4 +118,33 @@ async fn what_another_release_knows_of_a_device_stays_until_the_device_goes() {
     node.backplane.forget(&user("alice"), &session("s2")).await.unwrap();
     let left: Vec<String> = redis.hkeys("devices:user:alice").await.unwrap();
     assert_eq!(left, ["apns:x:phone"]);
+}
+
+#[tokio::test]
+async fn what_a_newer_release_has_to_tell_keeps_back_what_comes_after_it() {
+    let lab = RedisLab::start().await;
+    let node = TestNode::new(&lab).await;
+    let call = ringing(far());
+    let ended = over(call.clone());
+    let commit = |expected, before: Option<&Call>, after: &Call| Commit {
+        expected,
+        call: after.clone().into(),
+        outbox: Vec::new(),
+        milestones: Milestone::of(before, after, None),
+        entries: Vec::new(),
+    };
+    let begins = commit(node.expected_new(&call).await, None, &call);
+    assert_eq!(node.backplane.commit(begins).await, Ok(Committed::Done));
+    let mut redis = lab.server.connection().await;
+    let key = format!("webhooks:call:{}", call.id);
+    let parked = r#"1 {"turn":"parked","zone":"b"}"#;
+    let _: () = redis.rpush(&key, parked).await.unwrap();
+    let ends = commit(Expected::Version(Version(1)), Some(&call), &ended);
+    assert_eq!(node.backplane.commit(ends).await, Ok(Committed::Done));
+    let untold = lab.within(node.backplane.take_untold(16, Duration::from_secs(5))).await.unwrap();
+    let turns: Vec<_> = untold[0].milestones.iter().map(|milestone| milestone.turn).collect();
+    assert_eq!(turns, [Turn::Started]);
+    node.backplane.told(call.id, Turn::Started).await.unwrap();
+    let left: Vec<String> = redis.lrange(&key, 0, -1).await.unwrap();
+    assert_eq!((left.len(), left[0].as_str()), (2, parked));
 }
