@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::{join, join_all};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{CallConfig, Config};
 use crate::http::{self, HttpState};
 use crate::ids::{CallId, NodeId, UserId};
-use crate::lifecycle::{Hangups, Lifecycle, Readiness};
+use crate::lifecycle::{Hangups, LAST_WORDS_TIMEOUT, Lifecycle, Readiness};
 use crate::listener::{ConnectionLimit, Listener, Tls};
 use crate::metrics::Metrics;
 use crate::push::{self, Apns, Disabled, Dispatcher, Fcm, Provider, Push, StatusToken};
@@ -36,12 +37,6 @@ use crate::timeline::Recorder;
 use crate::traces::{self, Traces};
 use crate::turn::IceServers;
 use crate::webhooks;
-
-/// How long a node that ends may take to tell Redis so.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long what is left of the traces may take to be sent when the node ends.
-const LAST_TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A node that has bound its port.
 pub struct App {
@@ -234,15 +229,19 @@ impl App {
         if tokio::time::timeout(self.shutdown_timeout, lifecycle.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        // Last: until here there were departures to be noted.
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, switchboard.write_timelines()).await;
-        redis_stop.cancel();
-        traces_stop.cancel();
-        if let Some(redis) = redis {
-            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, redis).await;
-        }
-        if let Some(traces) = traces {
-            let _ = tokio::time::timeout(LAST_TRACES_TIMEOUT, traces).await;
+        let to_redis = async {
+            // No more than a half: the other is for the farewell.
+            let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT / 2, switchboard.write_timelines()).await;
+            // Last: until here there were departures to be noted.
+            redis_stop.cancel();
+            join_all(redis).await;
+        };
+        let to_collector = async {
+            traces_stop.cancel();
+            join_all(traces).await;
+        };
+        if tokio::time::timeout(LAST_WORDS_TIMEOUT, join(to_redis, to_collector)).await.is_err() {
+            tracing::warn!("Redis or the collector of traces did not take the last words of this node in time");
         }
     }
 }

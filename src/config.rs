@@ -87,7 +87,7 @@ impl Config {
     /// # Errors
     /// Every problem found, at once.
     pub fn load() -> Result<Self, ConfigErrors> {
-        read::config(Arc::new(source::read()?), None)
+        read::config(source::read(None)?.0, None)
     }
 
     /// Reads the given variables; of two with the same name the later wins, an empty value counts as unset.

@@ -1,10 +1,10 @@
 //! `switchboard doctor`: looks at everything a node depends upon, and says what to change.
 //!
 //! The rooms know how to ask what they use and what the answers mean; here the questions are asked side by side, each under a time-out,
-//! and the answers put into a fixed order. It starts no node, and changes nothing anywhere.
+//! and the answers put into a fixed order. It starts no node, and changes nothing anywhere. The collector of traces is not looked at: what
+//! it is sent it would keep, and calls go on without it.
 
 mod machine;
-mod receiver;
 mod report;
 mod settings;
 
@@ -17,8 +17,8 @@ use crate::config::{BackplaneConfig, Config};
 use crate::finding::{Finding, spoken};
 use crate::push::{Apns, Fcm};
 use crate::turn::IceServers;
+use crate::webhooks::Receiver;
 
-use receiver::Receiver;
 pub use report::Report;
 
 /// How long one room may take. Everything in it has shorter time-outs of its own, which say more.
@@ -31,7 +31,7 @@ pub async fn examine(config: &Config) -> Report {
     let authenticator = Authenticator::new(&config.auth, clock);
     let fcm = config.push.fcm.as_ref().map(|fcm| Fcm::new(fcm, clock));
     let apns = config.push.apns.as_ref().map(|apns| Apns::new(apns, clock));
-    let receiver = config.webhooks.as_ref().map(Receiver::new);
+    let receiver = config.webhooks.as_ref().map(|webhooks| Receiver::new(webhooks, clock));
     let ice_servers = IceServers::new(&config.ice, clock);
     let (redis, keys, fcm, apns, ice, webhooks, machine) = tokio::join!(
         in_time("Redis", redis(config, clock)),
@@ -92,7 +92,7 @@ async fn dry_run_of_apns(apns: Option<&Apns>) -> Vec<Finding> {
 
 async fn look_for(receiver: Option<Receiver>) -> Vec<Finding> {
     vec![match receiver {
-        Some(receiver) => receiver.look().await,
+        Some(receiver) => receiver.examine().await,
         None => Finding::absent("WEBHOOK_URL", "not set: no other server is told of calls"),
     }]
 }

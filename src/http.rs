@@ -37,7 +37,7 @@ pub use assets::client_bundle;
 pub use calls::{Calls, NotNow};
 pub use cors::{HTTP_METHODS, SOCKET_IO_METHODS, cors};
 pub use demo::Demo;
-pub use endpoint::{Access, Answer, Content, Describe, Operation, Parameter};
+pub use endpoint::{Access, Answer, Content, Operation, Parameter};
 pub use inside::{inside, inside_operations, metrics};
 pub use timeline::Timelines;
 

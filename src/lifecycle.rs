@@ -6,10 +6,15 @@ use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a node may take for its last words to Redis and to the collector of traces, after everything else.
+pub const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What may keep clients from being sent to a node: it sends them away, cannot reach Redis, or has no key to check a token with.
 pub const OBSTACLES: [&str; 3] = ["draining", "redis", "keys"];
@@ -111,6 +116,14 @@ impl Lifecycle {
     }
 }
 
+/// Runs `program` to its end, and nothing after it. What blocks a thread is not waited for: a name server that does not answer, a disk that
+/// hangs.
+pub fn run_to_end<T>(runtime: Runtime, program: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(program);
+    runtime.shutdown_background();
+    result
+}
+
 /// Whether somebody can read along; a terminal that is gone is none.
 fn has_terminal() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
@@ -137,5 +150,30 @@ impl Hangups {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_blocks_is_not_waited_for() {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (answer, name_server) = mpsc::channel::<()>();
+        let (blocks, is_blocking) = mpsc::channel();
+        let program = async move {
+            drop(tokio::task::spawn_blocking(move || {
+                blocks.send(()).unwrap();
+                name_server.recv_timeout(PATIENCE)
+            }));
+            is_blocking.recv_timeout(PATIENCE).unwrap();
+            7
+        };
+        assert_eq!(run_to_end(runtime, program), 7);
+        assert!(answer.send(()).is_ok(), "it was waited for");
     }
 }

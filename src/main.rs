@@ -1,5 +1,6 @@
 //! Command line, configuration, logs, node, exit code.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use switchboard::app::App;
@@ -7,123 +8,93 @@ use switchboard::cli::{self, Command};
 use switchboard::config::{Config, Mode};
 use switchboard::doctor;
 use switchboard::ids::CallId;
-use switchboard::lifecycle::{Hangups, Lifecycle};
+use switchboard::lifecycle::{Hangups, Lifecycle, run_to_end};
 use switchboard::metrics;
 use switchboard::telemetry::{self, LogLevel};
 use url::Url;
 
 /// The configuration or the command line is wrong; starting again will not help.
 const EXIT_CONFIG: u8 = 2;
+/// What was asked for did not come about.
+const EXIT_FAILURE: u8 = 1;
 
 /// Gives memory back after a wave of connections has left; the system's allocator keeps most of it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let command = cli::parse();
-    // A server does so at once: before, a hangup would end it.
-    let hangups = if command == Command::Serve { listening_for_hangups() } else { None };
-    if command == Command::MetricsDoc {
-        print!("{}", metrics::document());
-        return ExitCode::SUCCESS;
-    }
-    if let Command::ApiDoc { kind } = command {
-        print!("{}", kind.document());
-        return ExitCode::SUCCESS;
-    }
-    if let Command::Call { id, json, node: Some(node) } = &command {
-        return print_call(node, *id, *json);
-    }
-    let config = match Config::load() {
-        Ok(config) => config,
-        Err(errors) => {
-            eprintln!("switchboard: the configuration is not valid\n{errors}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
-    };
-    match command {
-        Command::Serve | Command::MetricsDoc | Command::ApiDoc { .. } => {
-            hangups.map_or(ExitCode::FAILURE, |hangups| serve(&config, hangups))
-        }
-        Command::Token { user, expires } => match cli::token(&config, &user, expires) {
-            Ok(token) => {
-                println!("{token}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("switchboard: {error}");
-                ExitCode::from(EXIT_CONFIG)
-            }
+    match cli::parse() {
+        // It listens at once: before, a hangup would end it.
+        Command::Serve => match Hangups::listen() {
+            Ok(hangups) => configured(|config| serve(config, hangups)),
+            Err(error) => failed(EXIT_FAILURE, format_args!("cannot listen for signals: {error}")),
         },
-        Command::Call { id, json, node: _ } => match cli::own_node(&config) {
+        Command::Token { user, expires } => configured(|config| match cli::token(config, &user, expires) {
+            Ok(token) => printed(&token),
+            Err(error) => failed(EXIT_CONFIG, error),
+        }),
+        Command::Call { id, json, node: Some(node) } => print_call(&node, id, json),
+        Command::Call { id, json, node: None } => configured(|config| match cli::own_node(config) {
             Ok(node) => print_call(&node, id, json),
-            Err(error) => {
-                eprintln!("switchboard: {error}");
-                ExitCode::from(EXIT_CONFIG)
-            }
-        },
-        Command::CheckConfig => {
-            println!("{}", cli::check_config(&config));
-            ExitCode::SUCCESS
-        }
-        Command::Doctor { json } => examine(&config, json),
+            Err(error) => failed(EXIT_CONFIG, error),
+        }),
+        Command::CheckConfig => configured(|config| printed(&cli::check_config(config))),
+        Command::Doctor { json } => configured(|config| examine(config, json)),
+        Command::MetricsDoc => printed(metrics::document().trim_end()),
+        Command::ApiDoc { kind } => printed(kind.document().trim_end()),
     }
+}
+
+/// What becomes of `command` under the configuration, if that is valid.
+fn configured(command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
+    match Config::load() {
+        Ok(config) => command(&config),
+        Err(errors) => failed(EXIT_CONFIG, format_args!("the configuration is not valid\n{errors}")),
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn failed(code: u8, error: impl Display) -> ExitCode {
+    eprintln!("switchboard: {error}");
+    ExitCode::from(code)
 }
 
 /// Looks at everything a node needs. Exit code 1 says that something is broken.
 fn examine(config: &Config, json: bool) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("switchboard: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(EXIT_FAILURE, error),
     };
-    let report = runtime.block_on(doctor::examine(config));
-    // A name server that does not answer is not waited for.
-    runtime.shutdown_background();
+    let report = run_to_end(runtime, doctor::examine(config));
     println!("{}", if json { report.json() } else { report.text() });
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {
     match cli::call(node, id, as_json) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("switchboard: {error}");
-            ExitCode::FAILURE
-        }
+        Ok(text) => printed(&text),
+        Err(error) => failed(EXIT_FAILURE, error),
     }
-}
-
-fn listening_for_hangups() -> Option<Hangups> {
-    Hangups::listen().inspect_err(|error| eprintln!("switchboard: cannot listen for signals: {error}")).ok()
 }
 
 fn serve(config: &Config, hangups: Hangups) -> ExitCode {
     let telemetry = match telemetry::init(&config.logs) {
         Ok(guard) => guard,
-        Err(error) => {
-            eprintln!("switchboard: {error}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
+        Err(error) => return failed(EXIT_CONFIG, error),
     };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.worker_threads).enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(run(config, hangups, telemetry.level())));
+    let served = runtime.and_then(|runtime| run_to_end(runtime, run(config, hangups, telemetry.level())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("switchboard: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(EXIT_FAILURE, error),
     }
 }
 

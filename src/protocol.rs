@@ -20,7 +20,7 @@ pub use ack::{
     CallAck, CallAnswered, Done, FreshIceServers, IceServersAck, InitiateAck, Pong, Reachability, RefreshAck, Refused,
     RegisterAck, Registered, Said,
 };
-pub use catalogue::{ALWAYS, Describe, Request, Told, requests, told};
+pub use catalogue::{ALWAYS, Request, Told, requests, told};
 pub use client_event::{
     Bounds, CallDetails, CallRequest, ClientEvent, EndTarget, Registration, SignalRequest, Undecodable,
     UndecodableKind, decode,

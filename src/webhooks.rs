@@ -14,6 +14,7 @@
 
 mod alarm;
 mod event;
+mod examination;
 mod pace;
 mod receiver;
 mod signature;
@@ -22,4 +23,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use receiver::Receiver;
 pub use worker::{KEPT, Worker};

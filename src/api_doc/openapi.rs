@@ -4,7 +4,8 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use crate::api_doc::{described, generator, object, text};
-use crate::http::{self, Access, Answer, Content, Describe, Operation, Parameter};
+use crate::http::{self, Access, Answer, Content, Operation, Parameter};
+use crate::ids::schema::Describe;
 
 const ABOUT: &str = "What a node answers over HTTP, beside Socket.IO, which `docs/asyncapi.json` is about.
 

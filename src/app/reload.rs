@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Authenticator, CallTokens};
 use crate::backplane::Redis;
 use crate::clock::Clock;
-use crate::config::{BackplaneConfig, Change, Config, ConfigErrors, Look, TurnCredentials};
+use crate::config::{BackplaneConfig, Change, Config, ConfigErrors, Look, Problem, TurnCredentials};
 use crate::lifecycle::Hangups;
 use crate::listener::{ConnectionLimit, Tls};
 use crate::metrics::{Metrics, Reload};
@@ -42,6 +42,8 @@ pub(super) struct Reloading {
     /// What was said last to need a restart, and to be wrong.
     told: Vec<Change>,
     told_wrong: Option<ConfigErrors>,
+    /// The files that gave nothing.
+    told_stale: Vec<Problem>,
     files: Settling<Look>,
 }
 
@@ -77,7 +79,14 @@ impl Reloading {
     /// Of a node that was built by `config`.
     pub(super) fn new(config: &Config, parts: Parts) -> Self {
         let effective = Arc::new(config.clone());
-        let reloading = Self { parts, effective, told: Vec::new(), told_wrong: None, files: Settling::new() };
+        let reloading = Self {
+            parts,
+            effective,
+            told: Vec::new(),
+            told_wrong: None,
+            told_stale: Vec::new(),
+            files: Settling::new(),
+        };
         reloading.note_read();
         reloading
     }
@@ -86,18 +95,24 @@ impl Reloading {
     pub(super) async fn watch(mut self, mut hangups: Hangups, level: LogLevel, stop: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            // Waits to be asked, for the next look, or for the node to stop. Being asked several times meanwhile is being asked once.
-            tokio::select! {
-                () = hangups.next() => self.read_again(&level).await,
-                _ = looks.tick(), if self.effective.has_files() => self.look_again(&level).await,
-                () = stop.cancelled() => return,
+        let watching = async {
+            loop {
+                // Waits to be asked, or for the next look. Being asked several times meanwhile is being asked once.
+                tokio::select! {
+                    () = hangups.next() => self.read_again(&level).await,
+                    _ = looks.tick(), if self.effective.has_files() => self.look_again(&level).await,
+                }
             }
-        }
+        };
+        // Also in the middle of it: a file that hangs holds up no end.
+        stop.run_until_cancelled(watching).await;
     }
 
     async fn read_again(&mut self, level: &LogLevel) {
-        let Ok(read) = spawn_blocking(Config::load).await else { return };
+        let config = self.effective.clone();
+        let Ok(read) = spawn_blocking(move || config.again()).await else { return };
+        self.told_stale.clear();
+        self.tell_stale(&read);
         if read.is_ok() {
             // There may be other files to look at, and something else in them already than was read.
             self.files.forget();
@@ -113,9 +128,7 @@ impl Reloading {
         }
         let config = self.effective.clone();
         let Ok(read) = spawn_blocking(move || config.with_files_again()).await else { return };
-        for problem in read.iter().flat_map(Config::stale) {
-            tracing::warn!(%problem, "a file gives nothing that is of use; what it held before goes on to count");
-        }
+        self.tell_stale(&read);
         self.consider(read, false, level);
     }
 
@@ -142,6 +155,15 @@ impl Reloading {
             self.parts.metrics.config_reloads.inc(outcome);
             self.note_read();
         }
+    }
+
+    /// Says which files gave nothing, each until it gives something again only once.
+    fn tell_stale(&mut self, read: &Result<Config, ConfigErrors>) {
+        let Ok(read) = read else { return };
+        for problem in read.stale().iter().filter(|problem| !self.told_stale.contains(problem)) {
+            tracing::warn!(%problem, "a file gives nothing that is of use; what it held before goes on to count");
+        }
+        self.told_stale = read.stale().to_vec();
     }
 
     fn tell_wrong(&mut self, errors: ConfigErrors, is_asked: bool) {

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::ids::CallId;
+use crate::lifecycle::run_to_end;
 use crate::outbound::header::HeaderMap;
 use crate::outbound::{Client, Manner};
 use crate::timeline::{self, Account};
@@ -50,7 +51,7 @@ pub fn own_node(config: &Config) -> Result<Url, CallError> {
 pub fn call(node: &Url, id: CallId, as_json: bool) -> Result<String, CallError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CallError::Unreachable(node.clone(), error.to_string()))?;
-    let (status, body) = runtime.block_on(ask(node, id))?;
+    let (status, body) = run_to_end(runtime, ask(node, id))?;
     if status != 200 {
         #[derive(Deserialize)]
         struct Refusal {

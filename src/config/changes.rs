@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::file::{FileError, text_of};
 use super::problem::shortened;
 use super::secret_files::Kept;
-use super::source::{self, NAMED_BY};
+use super::source::{self, NAMED_BY, Vars};
 use super::variables::{Variable, variables};
 use super::{
     BackplaneConfig, Config, ConfigErrors, IceConfig, Problem, RedisConfig, RedisServers, Setting, TurnCredentials,
@@ -24,7 +23,7 @@ const READ_AT_THE_START: [&str; 3] = ["JWT_PUBLIC_KEY_PATH", "FIREBASE_PRIVATE_K
 #[derive(Clone, Default)]
 pub(super) struct Origin {
     /// As they stood in the environment and in the file of settings.
-    vars: Arc<Vec<(String, String)>>,
+    vars: Vars,
     /// With the secrets that stood in files.
     given: BTreeMap<String, String>,
     /// What is looked at again without being asked to.
@@ -46,7 +45,7 @@ type Fingerprint = Option<[u8; 32]>;
 impl Origin {
     /// `files` are read again when they change.
     pub(super) fn new(
-        vars: Arc<Vec<(String, String)>>,
+        vars: Vars,
         given: BTreeMap<String, String>,
         files: impl IntoIterator<Item = PathBuf>,
         stale: Vec<Problem>,
@@ -107,20 +106,27 @@ impl Config {
         Look(self.origin.watched.iter().map(fingerprint).collect())
     }
 
-    /// What those files make of the configuration at present; one that gives nothing leaves what was there, and is in [`Config::stale`].
-    /// Blocks.
+    /// The file of settings, the environment and all files once more; a file that was named and gives nothing leaves what was there, and
+    /// is in [`Config::stale`]. Blocks.
+    ///
+    /// # Errors
+    /// Every problem found, at once.
+    pub fn again(&self) -> Result<Self, ConfigErrors> {
+        let (vars, stale) = source::read(Some(&self.origin.vars))?;
+        let mut config = read::config(vars, Some(self))?;
+        config.origin.stale.extend(stale);
+        Ok(config)
+    }
+
+    /// The same of those files alone that [`Config::look`] looks at. Blocks.
     ///
     /// # Errors
     /// Every problem found, at once.
     pub fn with_files_again(&self) -> Result<Self, ConfigErrors> {
-        let (vars, unread) = match self.origin.given.get(NAMED_BY).map(|_| source::read()) {
-            Some(Ok(vars)) => (Arc::new(vars), Vec::new()),
-            Some(Err(errors)) => (self.origin.vars.clone(), errors.0),
-            None => (self.origin.vars.clone(), Vec::new()),
-        };
-        let mut config = read::config(vars, Some(self))?;
-        config.origin.stale.extend(unread);
-        Ok(config)
+        if self.origin.given.contains_key(NAMED_BY) {
+            return self.again();
+        }
+        read::config(self.origin.vars.clone(), Some(self))
     }
 
     /// The files that gave nothing when they were read again.

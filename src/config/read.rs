@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -16,7 +15,7 @@ use super::problem::{ConfigErrors, Problem};
 use super::push::push_config;
 use super::reader::{Reader, comma_list};
 use super::redis::{names_a_server, redis_config};
-use super::source::NAMED_BY;
+use super::source::{NAMED_BY, Vars};
 use super::tls::{TlsIdentity, tls_identity};
 use super::traces::traces_config;
 use super::variables::{Section, variables};
@@ -35,7 +34,7 @@ const EMBEDDED_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Every problem found.
-pub(super) fn config(vars: Arc<Vec<(String, String)>>, kept: Option<&Config>) -> Result<Config, ConfigErrors> {
+pub(super) fn config(vars: Vars, kept: Option<&Config>) -> Result<Config, ConfigErrors> {
     let set = vars.iter().filter(|(name, value)| !is_injected(name, value)).cloned();
     let mut reader = Reader::new(set, kept.map(|kept| kept.origin.kept()).as_ref());
     let mut warnings = Vec::new();
@@ -76,7 +75,7 @@ pub(super) fn config(vars: Arc<Vec<(String, String)>>, kept: Option<&Config>) ->
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.problems)) }
 }
 
-fn origin_of(vars: Arc<Vec<(String, String)>>, reader: &mut Reader, stale_tls: Option<(&str, String)>) -> Origin {
+fn origin_of(vars: Vars, reader: &mut Reader, stale_tls: Option<(&str, String)>) -> Origin {
     let named = [NAMED_BY, "TLS_CERT", "TLS_KEY"].map(|name| reader.text(name).map(PathBuf::from));
     let files = reader.secret_files();
     let mut stale = files.stale.clone();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::file::text_of;
 use super::problem::{ConfigErrors, Problem};
@@ -11,37 +12,62 @@ pub(super) const NAMED_BY: &str = "CONFIG_FILE";
 /// The file that is read where none is named, if it is there.
 const FILE: &str = ".env";
 
-/// The variables of the file of settings, then those of the environment.
+/// Variables in the order in which they count; of two with the same name the later wins.
+pub(super) type Vars = Arc<Vec<(String, String)>>;
+
+/// The variables of the file of settings, then those of the environment. Where they are read again, `before` is what they were: it
+/// counts where a file that was named gives nothing, and the second says why.
 ///
 /// # Errors
 /// Every line of the file that cannot be read; the text of a line is not repeated, it may hold a secret.
-pub(super) fn read() -> Result<Vec<(String, String)>, ConfigErrors> {
-    let environment = environment();
+pub(super) fn read(before: Option<&Vars>) -> Result<(Vars, Option<Problem>), ConfigErrors> {
+    read_beside(environment(), before)
+}
+
+fn read_beside(
+    environment: Vec<(String, String)>,
+    before: Option<&Vars>,
+) -> Result<(Vars, Option<Problem>), ConfigErrors> {
     let named = environment.iter().find(|(name, value)| name == NAMED_BY && !value.trim().is_empty());
     let mut vars = match named {
-        Some((_, path)) => file(path.trim(), NAMED_BY)?,
-        None if is_missing(FILE) => Vec::new(),
-        None => file(FILE, FILE)?,
+        Some((_, path)) => match (text_of(path.trim()), before) {
+            (Ok(text), before) => {
+                let vars = parse(&text, NAMED_BY)?;
+                // One that has always been like that is meant to be.
+                match before.filter(|before| vars.is_empty() && before.len() > environment.len()) {
+                    Some(before) => {
+                        return Ok((before.clone(), Some(gives_nothing(&"names a file without any setting"))));
+                    }
+                    None => vars,
+                }
+            }
+            (Err(error), Some(before)) => return Ok((before.clone(), Some(gives_nothing(&error)))),
+            (Err(error), None) => return Err(ConfigErrors(vec![gives_nothing(&error)])),
+        },
+        None => file_in_this_folder(Path::new(FILE))?,
     };
     vars.retain(|(name, _)| name != NAMED_BY);
     vars.extend(environment);
-    Ok(vars)
+    Ok((Arc::new(vars), None))
+}
+
+fn gives_nothing(why: &dyn ToString) -> Problem {
+    Problem::conflict(NAMED_BY, why.to_string())
+}
+
+/// The variables of the file that is read where none is named; none if it is not there.
+fn file_in_this_folder(path: &Path) -> Result<Vec<(String, String)>, ConfigErrors> {
+    if path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
+    let text = text_of(path).map_err(|error| ConfigErrors(vec![Problem::conflict(FILE, error.to_string())]))?;
+    parse(&text, FILE)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn environment() -> Vec<(String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
-}
-
-fn is_missing(path: &str) -> bool {
-    Path::new(path).metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-/// The variables of the file at `path`; problems go by the name `shown`.
-fn file(path: &str, shown: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
-    let text = text_of(path).map_err(|error| ConfigErrors(vec![Problem::conflict(shown, error.to_string())]))?;
-    parse(&text, shown)
 }
 
 fn parse(text: &str, shown: &str) -> Result<Vec<(String, String)>, ConfigErrors> {
@@ -61,7 +87,8 @@ fn quoted(text: &str) -> String {
             continue;
         }
         let Some((name, value)) = line.split_once('=').filter(|_| !line.trim_start().starts_with('#')) else {
-            lines.push(line.to_owned());
+            // Without blanks, on which alone the parser stumbles.
+            lines.push(line.trim().to_owned());
             continue;
         };
         let value = value.trim();
@@ -138,9 +165,39 @@ mod tests {
 
     #[test]
     fn a_file_that_was_named_has_to_be_there() {
-        let errors = file("/nowhere/at/all", NAMED_BY).unwrap_err();
+        let environment = vec![(NAMED_BY.to_owned(), "/nowhere/at/all".to_owned())];
+        let errors = read_beside(environment, None).unwrap_err();
         assert!(errors.to_string().starts_with("CONFIG_FILE: cannot be read: "), "{errors}");
-        assert!(is_missing("/nowhere/at/all") && !is_missing("/"));
+        assert_eq!(file_in_this_folder(Path::new("/nowhere/at/all")).unwrap(), []);
+        let errors = file_in_this_folder(Path::new("/")).unwrap_err();
+        assert!(errors.to_string().starts_with(".env: "), "{errors}");
+    }
+
+    #[test]
+    fn what_was_in_a_file_that_was_named_counts_until_it_gives_something_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings");
+        let environment = vec![(NAMED_BY.to_owned(), format!(" {} ", path.display()))];
+        let again = |before: &Vars| read_beside(environment.clone(), Some(before)).unwrap();
+        std::fs::write(&path, "# nothing yet\n").unwrap();
+        let (empty, _) = read_beside(environment.clone(), None).unwrap();
+        assert_eq!(again(&empty), (empty.clone(), None), "it was like that from the start");
+        std::fs::write(&path, "PORT=1\nCONFIG_FILE=/elsewhere\n").unwrap();
+        let (before, stale) = again(&empty);
+        assert_eq!((before.len(), &before[0], stale), (2, &("PORT".to_owned(), "1".to_owned()), None));
+        for text in ["", " \n", "# PORT=1\n"] {
+            std::fs::write(&path, text).unwrap();
+            let (vars, stale) = again(&before);
+            assert_eq!(
+                (vars, stale.unwrap().to_string().as_str()),
+                (before.clone(), "CONFIG_FILE: names a file without any setting")
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        let (vars, stale) = again(&before);
+        assert!(vars == before && stale.unwrap().to_string().starts_with("CONFIG_FILE: cannot be read"));
+        std::fs::write(&path, "hunter2 hunter3").unwrap();
+        assert!(read_beside(environment.clone(), Some(&before)).is_err(), "it gives something, which is wrong");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{BackplaneConfig, Config, Mode, RedisServers, TurnCredentials};
 use crate::finding::{Finding, Mark, spoken};
+use crate::lifecycle::LAST_WORDS_TIMEOUT;
 
 /// Below this a secret may be guessed by trying.
 const SECRET_BYTES_MIN: usize = 16;
@@ -68,6 +69,11 @@ fn warned(warning: &str) -> Finding {
             "Set JWT_ISSUER and JWT_AUDIENCE to what stands in the tokens of your app (iss, aud)".to_owned()
         }
         "TURN_SERVER_URL" => "Set TURN_STATIC_SECRET_FILE or TURN_STATIC_SECRET to the secret of coturn".to_owned(),
+        "TLS_CERT" => "Renew the certificate, and look why that has not happened by itself".to_owned(),
+        "WEBHOOK_SECRET" if !warning.contains("ignored") => {
+            "Set WEBHOOK_SECRET to what `openssl rand -base64 32` prints, and give it to the receiver".to_owned()
+        }
+        "OTEL_EXPORTER_OTLP_HEADERS" => "Set the address of the collector to one that begins with https".to_owned(),
         other => format!("Take {other} out of the environment, or set what it belongs to"),
     };
     Finding::warning("settings", warning, advice)
@@ -101,15 +107,16 @@ fn secrets(config: &Config) -> Vec<Finding> {
 /// How long the end of a node takes: whoever ends it has to wait for so long.
 fn end(config: &Config) -> Finding {
     let (drain, shutdown) = (config.server.drain_timeout, config.server.shutdown_timeout);
-    let all = drain + shutdown;
+    let all = drain + shutdown + LAST_WORDS_TIMEOUT;
     Finding::ok(
         "DRAIN_TIMEOUT",
         format!(
-            "a node ends within {} (DRAIN_TIMEOUT {}, SHUTDOWN_TIMEOUT {}): give it more in TimeoutStopSec, \
+            "a node ends within {} (DRAIN_TIMEOUT {}, SHUTDOWN_TIMEOUT {}, {} for its last words): give it more in TimeoutStopSec, \
              terminationGracePeriodSeconds or stop_grace_period",
             spoken(all),
             spoken(drain),
-            spoken(shutdown)
+            spoken(shutdown),
+            spoken(LAST_WORDS_TIMEOUT)
         ),
     )
 }
@@ -130,14 +137,31 @@ mod tests {
         assert!(findings.iter().all(|finding| finding.mark == Mark::Ok), "{findings:?}");
         assert_eq!(findings[0].found, "valid; production, calls in Redis");
         assert!(
-            findings[1].found.starts_with("a node ends within 20 s (DRAIN_TIMEOUT 10 s, SHUTDOWN_TIMEOUT 10 s)"),
+            findings[1].found.starts_with(
+                "a node ends within 22 s (DRAIN_TIMEOUT 10 s, SHUTDOWN_TIMEOUT 10 s, 2 s for its last words): "
+            ),
             "{findings:?}"
         );
     }
 
     #[test]
     fn every_warning_has_something_to_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        let made = std::process::Command::new("openssl")
+            .args(
+                "req -x509 -newkey ed25519 -nodes -subj /CN=localhost -days 1 -keyout key.pem -out cert.pem".split(' '),
+            )
+            .current_dir(&folder)
+            .output();
+        assert!(made.expect("tests/run installs openssl").status.success());
         let findings = found([
+            ("TLS_CERT", certificate.to_str().unwrap()),
+            ("TLS_KEY", key.to_str().unwrap()),
+            ("WEBHOOK_URL", "https://example.org/calls"),
+            ("WEBHOOK_SECRET", "hunter2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example.org:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "key=hunter2"),
             ("JWT_SECRET", "hunter2"),
             ("AUTH_REQUIRED", "false"),
             ("LOG_FILE", "x"),
@@ -148,7 +172,7 @@ mod tests {
             ("JWT_JWKS_URL", "https://id.example.org/keys"),
         ]);
         let (warnings, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.mark == Mark::Warning);
-        assert_eq!((warnings.len(), rest.len()), (9, 1), "{findings:?}");
+        assert_eq!((warnings.len(), rest.len()), (12, 1), "{findings:?}");
         let advice: Vec<_> = warnings.iter().map(|finding| finding.advice.as_deref().unwrap()).collect();
         for words in [
             "AUTH_REQUIRED=false away",
@@ -157,6 +181,9 @@ mod tests {
             "JWT_ISSUER and",
             "secret of coturn",
             "Take APNS_TOPIC",
+            "Renew the certificate",
+            "Set WEBHOOK_SECRET",
+            "begins with https",
         ] {
             assert!(advice.iter().any(|advice| advice.contains(words)), "{words} in {advice:?}");
         }

@@ -4,11 +4,12 @@ use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::endpoint::{BEARER, NO_STORE};
 use crate::auth::AuthError;
+use crate::ids::schema;
 
 /// When to ask again what nobody can say at present.
 pub(super) const RETRY_AFTER_SECONDS: &str = "1";
@@ -19,19 +20,10 @@ pub(super) const NOT_NOW: &str = "Temporarily unavailable";
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Refusal<'a> {
-    #[schemars(schema_with = "no")]
+    #[schemars(schema_with = "schema::no")]
     success: bool,
     /// For the developer of the client.
     error: &'a str,
-}
-
-/// `true`, as JSON Schema.
-pub(super) fn yes(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "const": true })
-}
-
-fn no(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "const": false })
 }
 
 /// `body` as JSON.

@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, token_refused, unshared, yes};
+use super::answer::{NOT_NOW, RETRY_AFTER_SECONDS, json, not_now, refusal, token_refused, unshared};
 use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
@@ -39,7 +39,7 @@ pub trait Calls: Send + Sync {
 #[schemars(rename = "CallStatus", deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Status<'a> {
-    #[schemars(schema_with = "yes")]
+    #[schemars(schema_with = "schema::yes")]
     success: bool,
     #[schemars(schema_with = "call_id")]
     call_id: String,

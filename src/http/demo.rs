@@ -14,10 +14,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::HttpState;
-use super::answer::{Refusal, json, refusal, yes};
+use super::answer::{Refusal, json, refusal};
 use super::assets::{CSS, File, HTML, JAVASCRIPT};
 use super::body::TOO_LARGE;
-use super::endpoint::{Answer, Describe, Endpoint, NO_STORE, Operation};
+use super::endpoint::{Answer, Endpoint, NO_STORE, Operation};
+use crate::ids::schema::Describe;
 use crate::ids::{UserId, schema};
 
 const PAGE: File = File { content_type: HTML, bytes: include_bytes!("demo/index.html") };
@@ -64,7 +65,7 @@ struct TokenRequest {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 struct TokenAnswer<'a> {
-    #[schemars(schema_with = "yes")]
+    #[schemars(schema_with = "schema::yes")]
     success: bool,
     #[schemars(schema_with = "user_id")]
     user_id: &'a str,

@@ -12,9 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
-
-/// Puts the schema of a type among those of a document, and names it.
-pub type Describe = fn(&mut SchemaGenerator) -> Schema;
+use crate::ids::schema::Describe;
 
 /// What is not to be kept by anybody on the way.
 pub(super) const NO_STORE: &str = "no-store";

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HttpState;
-use super::answer::{RETRY_AFTER_SECONDS, json, refusal, token_refused, unshared, yes};
+use super::answer::{RETRY_AFTER_SECONDS, json, refusal, token_refused, unshared};
 use super::endpoint::{Access, Answer, Operation, Parameter};
 use super::request::{bearer, parameter};
 use crate::auth::{AuthError, KEY_PATIENCE};
@@ -21,7 +21,7 @@ use crate::turn::{ANONYMOUS, IceServer};
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "IceServers", deny_unknown_fields)]
 struct ServerList {
-    #[schemars(schema_with = "yes")]
+    #[schemars(schema_with = "schema::yes")]
     success: bool,
     /// STUN for everybody, TURN for whom a token names.
     ice_servers: Vec<IceServer>,

@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::HttpState;
-use super::answer::{json, yes};
+use super::answer::json;
 use super::endpoint::{Answer, Operation};
 use crate::config::Mode;
+use crate::ids::schema;
 use crate::lifecycle::{OBSTACLES, Readiness};
 
 /// The process is alive.
@@ -93,7 +94,7 @@ struct Features {
     fcm: bool,
     /// Whether Redis is used, not whether it is there.
     redis: bool,
-    #[schemars(schema_with = "yes")]
+    #[schemars(schema_with = "schema::yes")]
     socketio: bool,
     /// TURN servers with credentials.
     turn: bool,

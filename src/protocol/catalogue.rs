@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::call::{CallType, CallerDisplay, Elsewhere, EndReason, Event, Notice, Text};
 use crate::clock::Timestamp;
+use crate::ids::schema::Describe;
 use crate::ids::{CallId, DeviceId, EventId, SessionId, UserId};
 use crate::protocol::payloads::{
     AcceptFields, CandidateFields, DescriptionFields, EndFields, IceFields, InitiateFields, RegisterFields,
@@ -22,9 +23,6 @@ use crate::protocol::{
     CallAck, CallAnswered, Code, Done, FreshIceServers, IceServersAck, InitiateAck, Media, Pong, Problem, Reachability,
     RefreshAck, Registered, Said, Signal, SignalKind,
 };
-
-/// Puts the schema of a type among those of a document, and names it.
-pub type Describe = fn(&mut SchemaGenerator) -> Schema;
 
 /// What a client may ask.
 pub struct Request {

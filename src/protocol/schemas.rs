@@ -5,6 +5,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::ids::{EventId, schema};
 use crate::protocol::fields::{self, Kind};
 
+pub(super) use crate::ids::schema::{no, yes};
+
 /// As a client has sent it.
 pub(super) fn of<K: Kind>(_: &mut SchemaGenerator) -> Schema {
     K::schema()
@@ -40,14 +42,4 @@ pub(super) fn event_id(_: &mut SchemaGenerator) -> Schema {
     let mut schema = EventId::schema();
     schema.insert("description".into(), "Rises with every event to the same user; goes into `lastEventId`.".into());
     schema
-}
-
-/// `true`.
-pub(super) fn yes(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "const": true })
-}
-
-/// `false`.
-pub(super) fn no(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "const": false })
 }

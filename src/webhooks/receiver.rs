@@ -16,7 +16,7 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 /// What a receiver says beside its status is of no account; it is read so that the connection can be used again.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// What an answer means for the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +38,16 @@ pub(super) trait Receive: Send + Sync {
 }
 
 /// The one that is configured.
-pub(super) struct Receiver {
-    client: Client,
-    url: Url,
+pub struct Receiver {
+    pub(super) client: Client,
+    pub(super) url: Url,
     signer: Signer,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl Receiver {
-    pub(super) fn new(config: &WebhookConfig, clock: Clock) -> Self {
+    /// The one that `config` names.
+    pub fn new(config: &WebhookConfig, clock: Clock) -> Self {
         let client = Client::new(&config.url, Manner::Often);
         Self { client, url: config.url.clone(), signer: Signer::new(config.keys.clone()), clock }
     }
@@ -77,7 +78,7 @@ impl Receive for Receiver {
     }
 }
 
-fn verdict(answer: &Answer, now: Timestamp) -> Verdict {
+pub(super) fn verdict(answer: &Answer, now: Timestamp) -> Verdict {
     let after = retry_after(&answer.headers, now);
     match answer.status.as_u16() {
         200..=299 => Verdict::Taken,

@@ -79,7 +79,7 @@ test('settings that somebody may be sorry for are warned of', async () => {
   report.has(/^warning NODE_ENV: development, open to the network .* -> Set NODE_ENV=production/);
   report.has(/^warning settings: AUTH_REQUIRED=false: ANYBODY .* -> Take AUTH_REQUIRED=false away/);
   report.has(/^warning settings: LOG_FILE is ignored.* -> Take LOG_FILE/);
-  report.has(/^ok DRAIN_TIMEOUT: a node ends within 30 s \(DRAIN_TIMEOUT 20 s, SHUTDOWN_TIMEOUT 10 s\)/);
+  report.has(/^ok DRAIN_TIMEOUT: a node ends within 32 s \(DRAIN_TIMEOUT 20 s, SHUTDOWN_TIMEOUT 10 s, 2 s for its last words\)/);
 });
 
 // ------------------------------------------------------------------------------------------------------------------- Redis
@@ -263,12 +263,16 @@ test('a port that a node has is told from one that somebody else has; a receiver
   const node = await startNode();
   t.after(() => node.stop());
   (await isGood({ ...EMBEDDED, PORT: String(node.port) })).has(/^ok PORT: 127\.0\.0\.1:\d+ is in use by a node that runs already, and is ready/);
-  const stranger = http.createServer((_, answer) => answer.end('hello')).listen(0, '127.0.0.1');
+  const stranger = http.createServer(({ url }, answer) => answer.writeHead(Number(url.split('/')[2] ?? 200)).end('hello')).listen(0, '127.0.0.1');
   t.after(() => stranger.close());
   await new Promise((resolve) => stranger.once('listening', resolve));
   const { port } = stranger.address();
   const webhooks = { ...EMBEDDED, WEBHOOK_SECRET: 'a-secret-of-webhooks-0123456789abcdef', WEBHOOK_URL: `http://127.0.0.1:${port}/calls` };
   (await isGood(webhooks)).has(/^ok WEBHOOK_URL: 127\.0\.0\.1 answers \(200\); nothing was told/);
+  const answers = (status) => isGood({ ...webhooks, WEBHOOK_URL: `${webhooks.WEBHOOK_URL}/${status}` });
+  (await answers(405)).has(/^ok WEBHOOK_URL: 127\.0\.0\.1 answers \(405\)/);
+  (await answers(410)).has(/^warning WEBHOOK_URL: 127\.0\.0\.1 says that it is gone \(410\).* -> Unset WEBHOOK_URL/);
+  (await answers(503)).has(/^warning WEBHOOK_URL: 127\.0\.0\.1 answers 503: .* -> Look into the log of the receiver/);
   await hasProblem({ ...webhooks, WEBHOOK_URL: `http://127.0.0.1:${await freePort()}/calls` }, /^problem WEBHOOK_URL: 127\.0\.0\.1: .*refused.* -> Start the receiver/);
   await hasProblem({ ...EMBEDDED, METRICS_PORT: String(port) }, /^problem METRICS_PORT: .* is in use, and not by a switchboard .* -> Set METRICS_PORT to another port/);
 });

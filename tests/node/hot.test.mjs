@@ -162,6 +162,14 @@ describe('a file of settings that was named', { concurrency: true }, () => {
     mount.swap({});
     await eventually(() => said(server).includes('CONFIG_FILE: cannot be read'), 'it is not told');
     assert.ok((await flood(alice, 100)) <= 21);
+    for (const text of ['', '# EVENT_BURST=20\n']) {
+      const told = said(server).split('CONFIG_FILE: ').length;
+      mount.swap({ settings: text });
+      await eventually(() => said(server).includes('CONFIG_FILE: names a file without any setting'), 'it is not told');
+      server.hangUp();
+      await eventually(() => said(server).split('CONFIG_FILE: ').length > told, 'it is not told to who has asked');
+      assert.ok((await flood(alice, 100)) <= 21);
+    }
     mount.swap({ settings: lines({ EVENT_BURST: '2000' }) });
     await eventually(async () => (await reloads(server, 'applied')) === 2, 'it is not read');
     assert.equal(await flood(alice, 100), 100);
@@ -194,6 +202,19 @@ describe('a secret in a file', { concurrency: true }, () => {
     await rotated(three);
     assert.equal(said(server).split('JWT_SECRET_FILE: names an empty file').length, 2, 'told once');
     for (const secret of [one, two, three]) assert.ok(!said(server).includes(secret), 'a secret was logged');
+  });
+
+  test('that cannot be read at SIGHUP holds up nothing else', async (t) => {
+    const mount = mounted(t, { jwt: 'a-secret-that-goes' });
+    const scene = await configured(t, {}, { JWT_SECRET: '', JWT_SECRET_FILE: mount.at('jwt') });
+    const { server } = scene;
+    mount.swap({});
+    await reload(scene, { EVENT_BURST: '20', EVENT_RATE: '1', RATE_LIMIT_STRIKES: '1000' });
+    await eventually(() => said(server).includes('JWT_SECRET_FILE: cannot be read'), 'it is not told');
+    const auth = { token: sign({ userId: 'alice', exp: seconds() + 60 }, { secret: 'a-secret-that-goes' }) };
+    const alice = await phone(t, server, { user: 'alice', auth });
+    assert.ok((await flood(alice, 100)) <= 21);
+    assert.equal(await reloads(server, 'invalid'), 0);
   });
 
   test('of Redis: the next connection shows the new password', async (t) => {

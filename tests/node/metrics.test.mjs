@@ -1,7 +1,9 @@
 // Metrics: every one of docs/metrics.md is seen to move, on one node and on two; a real Prometheus reads them.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { authority } from './certificates.mjs';
 import { startCollector } from './collector.mjs';
 import { insideOf, metricsText, promtool, startPrometheus, total } from './metrics.mjs';
 import { freePort } from './processes.mjs';
@@ -376,6 +378,24 @@ test('webhooks, those that were taken and those that wait', async (t) => {
   await moves(server, waits, () => ring(alice, bob));
   const taken = [['switchboard_webhooks_total', 1, { event: 'call.started', outcome: 'taken' }], ['switchboard_webhook_delay_seconds_count', 1]];
   await moves(server, taken, () => receiver.answer('call.started'));
+});
+
+test('a configuration that is read again, and a certificate', async (t) => {
+  const issuer = await authority(t);
+  const node = await startNode(issuer.env);
+  t.after(() => node.stop());
+  await moves(node, [['switchboard_tls_handshake_failures_total', 1, { reason: 'failed' }]],
+    () => connect(node.port, '127.0.0.1').on('error', () => {}).end('GET / HTTP/1.1\r\n\r\n'));
+  await issuer.issue({ days: 3 });
+  const read = 'switchboard_config_last_read_timestamp_seconds';
+  const before = await total(node, read);
+  // It may have started in this very second, so it is asked until the next.
+  const isReadLater = async () => {
+    node.hangUp();
+    return (await total(node, read)) > before;
+  };
+  const moved = [['switchboard_config_reloads_total', 'up', { outcome: 'applied' }], [read, 'up'], ['switchboard_tls_certificate_expiry_timestamp_seconds', 'up']];
+  await moves(node, moved, () => eventually(isReadLater, 'it is not read again'));
 });
 
 test('every metric was seen to move', () => {
