@@ -1,12 +1,14 @@
 // Traces: what a collector of OpenTelemetry is told of a call, by all nodes together, and what it is not told.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { startCollector, traceOf } from './collector.mjs';
 import { total } from './metrics.mjs';
 import { freePort } from './processes.mjs';
 import { startPushServices } from './push-services.mjs';
-import { NO_RATE_LIMITS, eventually, phone, ring, startServer, talk, unique } from './support.mjs';
+import { NO_RATE_LIMITS, eventually, phone, ring, startCluster, startRedis, startServer, talk, unique } from './support.mjs';
 
 const NODES = Number(process.env.SWITCHBOARD_NODES ?? 1);
 
@@ -235,4 +237,19 @@ test('without a collector calls go on, and what is dropped is counted and said o
   await eventually(async () => (await count('not_sent')) === 30, 'spans are not counted');
   await eventually(() => server.output.stdout.includes('it answers 401'), 'it is not said');
   assert.ok(!server.output.stdout.includes('hunter2'));
+});
+
+test('a node ends although nobody takes its last words', async (t) => {
+  const deaf = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(deaf, 'listening');
+  t.after(() => deaf.close());
+  const redis = await startRedis(t);
+  const timeouts = { DRAIN_TIMEOUT: '0', SHUTDOWN_TIMEOUT: '0', OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${deaf.address().port}` };
+  const { nodes: [node] } = await startCluster({ nodes: 1, redis, env: { ...NO_RATE_LIMITS, ...timeouts } });
+  t.after(() => node.stop('SIGKILL'));
+  const [alice, bob] = [await phone(t, node), await phone(t, node)];
+  await talk(alice, bob);
+  redis.pause();
+  assert.equal((await node.stop()).code, 0);
+  assert.match(node.output.stdout, /did not take the last words of this node in time/);
 });
