@@ -1,6 +1,7 @@
 //! Command line, configuration, logs, node, exit code.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use switchboard::app::App;
@@ -54,8 +55,10 @@ fn configured(command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
 }
 
 fn printed(text: &str) -> ExitCode {
-    println!("{text}");
-    ExitCode::SUCCESS
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(EXIT_FAILURE, error),
+    }
 }
 
 fn failed(code: u8, error: impl Display) -> ExitCode {
@@ -70,8 +73,8 @@ fn examine(config: &Config, json: bool) -> ExitCode {
         Err(error) => return failed(EXIT_FAILURE, error),
     };
     let report = run_to_end(runtime, doctor::examine(config));
-    println!("{}", if json { report.json() } else { report.text() });
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let printed = printed(&if json { report.json() } else { report.text() });
+    if report.is_good() { printed } else { ExitCode::from(EXIT_FAILURE) }
 }
 
 fn print_call(node: &Url, id: CallId, as_json: bool) -> ExitCode {

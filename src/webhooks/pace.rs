@@ -18,8 +18,7 @@ const FAILURES: u32 = 10;
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
-/// The pause after an attempt to tell what has `waited` for so long: as long again, within bounds, so that pauses double, whoever makes the
-/// attempts. `chance`, from 0 to 1, spreads them: over the later half of the pause where it is ours, over a quarter more where the receiver
+/// The pause after an attempt to tell what has failed for so long (`waited`): as long again, within bounds, so that pauses double. `chance`, from 0 to 1, spreads them: over the later half of the pause where it is ours, over a quarter more where the receiver
 /// has named it.
 pub(super) fn pause(waited: Duration, asked_for: Option<Duration>, chance: f64) -> Duration {
     let ours = waited.clamp(SHORTEST, LONGEST).mul_f64(f64::midpoint(1.0, chance));

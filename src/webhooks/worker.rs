@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backplane::{Backed, Feed, FeedBounds, Unavailable, Untold};
+use crate::call::Turn;
 use crate::clock::{Clock, Timestamp};
 use crate::config::WebhookConfig;
 use crate::ids::CallId;
@@ -35,8 +36,8 @@ const FEED_PAUSE: Duration = Duration::from_secs(1);
 const NOTES: usize = 3;
 /// How long a refusal is doubted: a receiver that is being deployed, or has got another secret, refuses everything for a while.
 const REFUSAL_DOUBTED: Duration = Duration::from_secs(300);
-/// Calls whose event is refused. The one looked at longest ago is doubted anew.
-const REFUSED_CALLS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Calls whose event is refused, or fails otherwise. The one looked at longest ago is doubted anew, and tried again as soon as at first.
+const FAILING_CALLS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// How often it is looked how much waits.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,6 +51,8 @@ struct Desk {
     pace: Mutex<Pace>,
     /// Since when the next event of a call is refused.
     refused: Mutex<LruCache<CallId, Timestamp>>,
+    /// Since when it fails, refused or not, as far as it was tried here.
+    failing: Mutex<LruCache<CallId, Timestamp>>,
     refusals: Alarm,
     gone: Alarm,
     late: Alarm,
@@ -93,7 +96,8 @@ impl Worker {
             receiver,
             events,
             pace: Mutex::default(),
-            refused: Mutex::new(LruCache::new(REFUSED_CALLS)),
+            refused: Mutex::new(LruCache::new(FAILING_CALLS)),
+            failing: Mutex::new(LruCache::new(FAILING_CALLS)),
             refusals: Alarm::default(),
             gone: Alarm::default(),
             late: Alarm::default(),
@@ -168,20 +172,38 @@ impl Desk {
             through = Some(milestone.turn);
         }
         for _ in 0..NOTES {
-            let noted = match (through, put_off) {
-                // What is left is due again at once, and put off then.
-                (Some(through), _) => self.feed.told(untold.call, through).await,
-                (None, Some(until)) => self.feed.put_off(untold.call, until).await,
-                (None, None) => Ok(()),
-            };
-            if noted.is_ok() {
+            if self.note_told(untold.call, through, put_off).await.is_ok() {
                 break;
             }
             tokio::time::sleep(FEED_PAUSE).await;
         }
     }
 
+    async fn note_told(
+        &self,
+        call: CallId,
+        through: Option<Turn>,
+        put_off: Option<Timestamp>,
+    ) -> Result<(), Unavailable> {
+        if let Some(through) = through {
+            self.feed.told(call, through).await?;
+        }
+        // What is left would be due at once.
+        if let Some(until) = put_off {
+            self.feed.put_off(call, until).await?;
+        }
+        Ok(())
+    }
+
     async fn deliver(&self, call: CallId, event: &Event) -> Fate {
+        let fate = self.attempt(call, event).await;
+        if matches!(fate, Fate::Passed) {
+            self.failing.lock().pop(&call);
+        }
+        fate
+    }
+
+    async fn attempt(&self, call: CallId, event: &Event) -> Fate {
         let verdict = self.receiver.post(event).await;
         let now = self.clock.now();
         self.note(verdict, now);
@@ -208,7 +230,9 @@ impl Desk {
             Verdict::Refused(_) => None,
             Verdict::Later { after, .. } => after,
         };
-        let until = now.plus(pause(event.at.until(now), after, rand::random()));
+        // Not since it happened: it may have waited for the event before it.
+        let since = *self.failing.lock().get_or_insert(call, || now);
+        let until = now.plus(pause(since.until(now), after, rand::random()));
         if until >= event.at.plus(RETENTION) {
             if let Some(times) = self.late.raise(now) {
                 tracing::error!(times, "webhooks were not taken for so long that they are given up");

@@ -1,5 +1,6 @@
 //! Where Redis is: a host, a Unix socket, or whatever the Sentinels name as the primary.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -137,7 +138,14 @@ fn build(addr: ConnectionAddr, settings: RedisConnectionInfo, tls: Option<&Redis
 }
 
 fn file(path: &Path) -> Result<Vec<u8>, AddressError> {
-    std::fs::read(path).map_err(|error| AddressError::File { path: path.display().to_string(), error })
+    let read = || {
+        // Looked at first: to open a pipe waits for who writes into it, for ever perhaps.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        std::fs::read(path)
+    };
+    read().map_err(|error| AddressError::File { path: path.display().to_string(), error })
 }
 
 /// How a connection of ours behaves, whose answers may take `response_timeout`.
