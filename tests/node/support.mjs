@@ -1,6 +1,7 @@
 // The only Node harness: starts the server under test, mints tokens, and hands out phones (stock clients that remember what they hear).
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { io } from 'socket.io-client';
 import { startCluster } from './cluster.mjs';
 import { PATIENCE_MS, within } from './patience.mjs';
@@ -264,4 +265,19 @@ export async function refusal(t, server, options) {
   );
   assert.equal(made.socket.active, false, 'a refused client must not retry');
   return error;
+}
+
+/** Sends pings over a bare connection until it takes no more, while `other` goes on being answered: what is not read waits at the sender. */
+export async function floodUnread(flood, other) {
+  flood.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  await once(flood, 'readable');
+  const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 125, 0, 0, 0, 0]), Buffer.alloc(125)]);
+  const million = Buffer.concat(Array(8000).fill(ping));
+  for (let n = 0; n < 100; n++) flood.write(million);
+  for (let left = -1; left !== flood.writableLength;) {
+    left = flood.writableLength;
+    for (let n = 0; n < 100; n++) await other.request('ping', {});
+  }
+  assert.ok(flood.writableLength > 50e6, `${flood.writableLength} bytes are still to be sent`);
 }
