@@ -204,6 +204,15 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl What {
+    /// Who has done something to the call, if that is what happened.
+    fn actor(&self) -> Option<&Who> {
+        match self {
+            Self::Answered { by } | Self::Refused { by, .. } => Some(by),
+            Self::Ended { by, .. } => by.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What a call has come to; `devices` are those of the callee, for its beginning.
     pub fn of(milestone: &Milestone, devices: impl FnOnce() -> Vec<Known>) -> Self {
         let by = milestone.by.as_ref().map(|by| Who::new(&by.user, &by.device));
@@ -263,6 +272,9 @@ impl Account {
             _ => 1,
         };
         entries.sort_by_key(|entry| (entry.at, place(entry)));
+        // Who has acted was heard from, however soon after the ring.
+        let acted: Vec<Who> = entries.iter().filter_map(|entry| entry.what.actor().cloned()).collect();
+        entries.retain(|entry| !matches!(&entry.what, What::Silent { by, .. } if acted.contains(by)));
         Self { call_id: call.to_string(), verdict: verdict::of(&entries), entries }
     }
 }

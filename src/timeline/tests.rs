@@ -204,3 +204,21 @@ fn what_a_newer_release_has_noted_is_passed_over() {
     assert_eq!(Entry::from_text(text).unwrap().what, What::Registered { by: who("bob/b1") });
     assert_eq!(Entry::from_text("{}"), None);
 }
+
+#[test]
+fn who_has_acted_is_not_called_silent() {
+    let silent = |by: &str| What::Silent { by: who(by), gone: true };
+    let acts = [
+        What::Answered { by: who("bob/b1") },
+        ended("rejected", Some("bob/b1")),
+        What::Refused { by: who("bob/b1"), asked: "call_accept".into(), why: "too late".into() },
+    ];
+    for act in acts {
+        let all = [begun(vec![known("b1", true, &[])]), sent("bob/b1"), act, silent("bob/b1"), silent("bob/b2")];
+        let entries = all.into_iter().map(|what| Entry { at: BEGUN, node: "n1".into(), what }).collect();
+        let account = Account::new(CallId::from_u128(1), entries);
+        let is_silent = |what: &What| matches!(what, What::Silent { .. });
+        let left: Vec<_> = account.entries.into_iter().map(|entry| entry.what).filter(is_silent).collect();
+        assert_eq!(left, [silent("bob/b2")]);
+    }
+}
